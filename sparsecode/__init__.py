@@ -1,0 +1,57 @@
+"""Sparse and low-rank structure in matrices, with a certificate beside every answer.
+
+The scikit-learn estimators are here; `solvers`, `penalties`, `datasets` and `layers` are the rooms
+beneath them. Nothing is imported until it is used, so ``import sparsecode`` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+_ESTIMATORS = ("CompressedSensing", "KSVD", "RobustPCA", "SparseCoder")
+
+__all__ = [
+    "KSVD",
+    "CompressedSensing",
+    "RobustPCA",
+    "SparseCoder",
+    "__version__",
+    "datasets",
+    "estimators",
+    "layers",
+    "objectives",
+    "operators",
+    "penalties",
+    "plotting",
+    "solvers",
+]
+
+if TYPE_CHECKING:
+    from sparsecode import (
+        datasets,
+        estimators,
+        layers,
+        objectives,
+        operators,
+        penalties,
+        plotting,
+        solvers,
+    )
+    from sparsecode.estimators import KSVD, CompressedSensing, RobustPCA, SparseCoder
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ESTIMATORS:
+        return getattr(importlib.import_module("sparsecode.estimators"), name)
+    if name in __all__:
+        return importlib.import_module(f"sparsecode.{name}")
+    raise AttributeError(
+        f"module 'sparsecode' has no attribute {name!r}; it has {', '.join(__all__)}"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
