@@ -1,0 +1,173 @@
+"""Files: written whole or not at all, never over their source; JSON read without trusting it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+JSON_LIMIT = 100_000_000  # bytes; the limit safetensors sets for its header
+
+
+def atomic_write(
+    path: str | os.PathLike[str],
+    write_to: Callable[[BinaryIO], None],
+    *,
+    verify: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a file whole or not at all.
+
+    ``write_to(file)`` fills a new file in the folder of `path`; its bytes are forced to the disk,
+    ``verify(new)`` may read them back and raise, and only then does the new file take the name.
+    After an exception or an interrupt at any point, `path` is as it was and nothing else is left.
+    A symbolic link stays a link: the file it points to is replaced. A file that is replaced hands
+    its permissions on; a new one gets those of the process's umask.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to write.
+    write_to : callable
+        Called once with a seekable binary file, open for reading and writing.
+    verify : callable or None
+        Called once with the path of the finished new file, before it takes the name.
+
+    Raises
+    ------
+    OSError
+        `path` cannot be written: a missing folder (`FileNotFoundError`), a folder
+        (`IsADirectoryError`), a device or a pipe, a write-protected file or folder
+        (`PermissionError`), a full disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sparsecode._files import atomic_write
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     target = Path(folder) / "answer.bin"
+    ...     atomic_write(target, lambda file: file.write(b"42") and None)
+    ...     target.read_bytes()
+    b'42'
+    """
+    target = _writable_target(path)
+    temporary = target.parent / f".sparsecode-{secrets.token_hex(8)}.tmp"
+    try:
+        with _created(temporary, path) as file:
+            if target.exists():
+                shutil.copymode(target, temporary)
+            write_to(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if verify is not None:
+            verify(temporary)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _writable_target(path: str | os.PathLike[str]) -> Path:
+    """The real file that `path` names, once it is known that a file can be written there."""
+    try:
+        target = Path(path).resolve()
+    except RuntimeError as error:  # Python 3.11 and 3.12 on a loop of symbolic links
+        raise OSError(f"cannot write {path}: its symbolic links form a loop") from error
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file inside it")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"cannot write {path}: there is no folder {target.parent}; create it first"
+        )
+    if target.exists():
+        if not target.is_file():
+            raise OSError(f"cannot write {path}: it is not a regular file; choose another name")
+        # os.replace asks the folder only, so a protected file has to be respected here.
+        if not target.stat().st_mode & 0o222 or not os.access(target, os.W_OK):
+            raise PermissionError(
+                f"cannot write {path}: it is read-only; make it writable or use another name"
+            )
+    return target
+
+
+def _created(temporary: Path, path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return open(temporary, "x+b")
+    except PermissionError as error:
+        raise PermissionError(
+            f"cannot write {path}: the folder {temporary.parent} is read-only; use another"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name to the disk, where the system lets folders be synchronised."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_same_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Refuse to write the file that is being read, under whatever name, link or hard link.
+
+    Raises
+    ------
+    ValueError
+        `source` and `target` are one file.
+
+    Examples
+    --------
+    >>> from sparsecode._files import refuse_same_file
+    >>> refuse_same_file("model.npz", "folder/../model.npz")
+    Traceback (most recent call last):
+        ...
+    ValueError: the output folder/../model.npz is the input model.npz; write to another name
+    """
+    try:
+        same = os.path.samefile(source, target)
+    except OSError:  # one of them does not exist yet
+        same = os.path.realpath(source) == os.path.realpath(target)
+    if same:
+        raise ValueError(f"the output {target} is the input {source}; write to another name")
+
+
+def strict_json(data: bytes) -> Any:
+    """Parse UTF-8 JSON of at most 100 MB from a file that is not trusted; a key twice is an error.
+
+    Raises
+    ------
+    ValueError
+        The text is too long, not UTF-8, not JSON, too deeply nested, or repeats a key.
+
+    Examples
+    --------
+    >>> from sparsecode._files import strict_json
+    >>> strict_json(b'{"a": 1, "a": 2}')
+    Traceback (most recent call last):
+        ...
+    ValueError: the JSON key 'a' occurs twice
+    """
+    if len(data) > JSON_LIMIT:
+        raise ValueError(f"its JSON text has {len(data)} bytes, over the limit of {JSON_LIMIT}")
+    try:
+        return json.loads(data.decode(), object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("its JSON text is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the JSON key {key[:80]!r} occurs twice")
+        found[key] = value
+    return found

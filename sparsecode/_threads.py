@@ -1,0 +1,78 @@
+"""The one mechanism for parallel work: tiles on a pool of threads, with BLAS held to one thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sparsecode._validation import check_int
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+_lock = threading.Lock()
+_holders = 0
+_limits: Any = None
+_controller: Any = None
+
+
+def check_n_threads(n_threads: int | None) -> int:
+    """None means the cores this process was given, and 1 inside a joblib worker."""
+    if n_threads is not None:
+        return check_int(n_threads, "n_threads")
+    if _inside_joblib():
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _inside_joblib() -> bool:
+    """Whether the caller runs in a worker of any joblib backend."""
+    if "joblib" not in sys.modules:
+        return False
+    from joblib.parallel import get_active_backend
+
+    return bool(get_active_backend()[0].nesting_level)
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread; concurrent holders share one limit, which the last lifts."""
+    global _holders, _limits, _controller
+    with _lock:
+        if _holders == 0:
+            import scipy.linalg  # noqa: F401  (its BLAS has to be loaded to be found)
+            from threadpoolctl import ThreadpoolController
+
+            if _controller is None:
+                _controller = ThreadpoolController()
+            _limits = _controller.limit(limits=1, user_api="blas")
+        _holders += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _holders -= 1
+            if _holders == 0:
+                _limits.restore_original_limits()
+                _limits = None
+
+
+def map_tiles(
+    work: Callable[[Item], Answer], tiles: Sequence[Item], n_threads: int
+) -> list[Answer]:
+    """``[work(tile) for tile in tiles]`` on so many threads; the order is that of the tiles."""
+    with single_threaded_blas():
+        if n_threads == 1 or len(tiles) == 1:
+            return [work(tile) for tile in tiles]
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(n_threads, len(tiles))) as pool:
+            try:
+                return list(pool.map(work, tiles))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise

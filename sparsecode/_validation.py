@@ -1,0 +1,214 @@
+"""The public edge: every argument is checked here once, and nothing below checks it again.
+
+A message says what is wrong, which argument, what was given and what would work.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
+
+RandomSource = np.random.RandomState | np.random.Generator
+
+
+def check_array(
+    X: Any,
+    name: str,
+    *,
+    ndim: int | tuple[int, ...] = 2,
+    allow_complex: bool = False,
+    allow_missing: bool = False,
+    allow_empty: bool = False,
+) -> np.ndarray:
+    """A native float32, float64 (or complex) array with finite entries, or an error that names it.
+
+    Integers and booleans become float64, float16 and bfloat16 become float32, wider floats float64.
+    The array is not copied when it already is what is asked for, whatever its memory order.
+    """
+    if sp.issparse(X):
+        raise TypeError(
+            f"{name} is a SciPy sparse array; this needs a dense one: pass {name}.toarray()"
+        )
+    if isinstance(X, LinearOperator):
+        raise TypeError(f"{name} is a LinearOperator; this needs its entries: pass a NumPy array")
+    if isinstance(X, np.ma.MaskedArray):
+        if np.ma.is_masked(X):
+            raise ValueError(
+                f"{name} is a masked array; fill it (with NaN where missing_values is offered)"
+            )
+        X = X.data
+    X = np.asarray(X)
+    X = X.astype(_computing_dtype(X, name, allow_complex), copy=False)
+    dims = (ndim,) if isinstance(ndim, int) else ndim
+    if X.ndim not in dims:
+        wanted = " or ".join(f"{d}-D" for d in dims)
+        hint = (
+            "; reshape it with .reshape(1, -1) or .reshape(-1, 1)"
+            if dims == (2,) and X.ndim == 1
+            else ""
+        )
+        raise ValueError(f"{name} has to be {wanted}, got an array of shape {X.shape}{hint}")
+    if X.size == 0 and not allow_empty:
+        raise ValueError(f"{name} is empty: its shape is {X.shape}")
+    _check_finite(X, name, allow_missing)
+    return X
+
+
+def _computing_dtype(X: np.ndarray, name: str, allow_complex: bool) -> np.dtype:
+    """The dtype `X` is computed in; raises for what has none."""
+    kind = X.dtype.kind
+    if kind == "c":
+        if not allow_complex:
+            raise ValueError(f"{name} is complex ({X.dtype}); complex data is not supported here")
+        return np.dtype(np.complex64 if X.dtype.itemsize <= 8 else np.complex128)
+    if kind == "f":
+        return np.dtype(np.float32 if X.dtype.itemsize <= 4 else np.float64)
+    if kind in "iub":
+        return np.dtype(np.float64)
+    if X.dtype.name == "bfloat16":
+        return np.dtype(np.float32)
+    if kind == "O":
+        try:
+            X.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} holds objects that are not real numbers: {error}") from error
+        return np.dtype(np.float64)
+    raise ValueError(f"{name} has to be numeric, got dtype {X.dtype}")
+
+
+def _check_finite(X: np.ndarray, name: str, allow_missing: bool) -> None:
+    # One pass over the common case; the sum is finite unless an entry is not, or it overflows.
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.sum(X)):
+            return
+    if np.isinf(X).any():
+        raise ValueError(f"{name} contains infinity; every entry has to be finite")
+    if not allow_missing and np.isnan(X).any():
+        raise ValueError(f"{name} contains NaN; remove or impute the missing entries")
+
+
+def check_operator(
+    A: Any, name: str = "A", *, allow_complex: bool = True
+) -> np.ndarray | sp.sparray | LinearOperator:
+    """A dense array, a SciPy sparse array, or anything with `shape`, `matvec` and `rmatvec`."""
+    if sp.issparse(A):
+        if A.ndim != 2 or 0 in A.shape:
+            raise ValueError(f"{name} has to be 2-D and not empty, got shape {A.shape}")
+        A = sp.csr_array(A)
+        if not A.has_canonical_format:  # entries given twice would count twice in the norms
+            A = A.copy()
+            A.sum_duplicates()
+        A.data = check_array(A.data, name, ndim=1, allow_complex=allow_complex, allow_empty=True)
+        return A
+    if isinstance(A, LinearOperator):
+        return A
+    if hasattr(A, "matvec") and hasattr(A, "rmatvec") and hasattr(A, "shape"):
+        return _DuckOperator(A)
+    return check_array(A, name, allow_complex=allow_complex)
+
+
+class _DuckOperator(LinearOperator):
+    """Foreign operators (PyLops among them) seen through SciPy's interface."""
+
+    def __init__(self, A: Any) -> None:
+        self._foreign = A
+        super().__init__(dtype=np.dtype(getattr(A, "dtype", np.float64)), shape=tuple(A.shape))
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self._foreign.matvec(x.ravel()))
+
+    def _rmatvec(self, y: np.ndarray) -> np.ndarray:
+        return np.asarray(self._foreign.rmatvec(y.ravel()))
+
+
+def check_system(A: Any, y: Any) -> tuple[Any, np.ndarray]:
+    """`A` (m, n) and `y` (m,) or (m, n_signals) that fit together, in one common dtype."""
+    A = check_operator(A)
+    y = check_array(y, "y", ndim=(1, 2), allow_complex=True)
+    if y.shape[0] != A.shape[0]:
+        raise ValueError(
+            f"A has {A.shape[0]} rows but y has {y.shape[0]}; "
+            "A is (m, n) and y (m,) or (m, n_signals)"
+        )
+    dtype = np.result_type(A.dtype, y.dtype)
+    if not np.issubdtype(dtype, np.inexact) or dtype.itemsize < 4:
+        dtype = np.dtype(np.float64)
+    if not isinstance(A, LinearOperator):
+        A = A.astype(dtype, copy=False)
+    return A, y.astype(dtype, copy=False)
+
+
+def check_real(
+    value: Any,
+    name: str,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """A finite real number inside the interval."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} has to be a real number, got {value!r}")
+    number = float(value)
+    inside = (number > low if open_low else number >= low) and (
+        number < high if open_high else number <= high
+    )
+    if not (np.isfinite(number) and inside):
+        left, right = ("(" if open_low else "["), (")" if open_high else "]")
+        raise ValueError(
+            f"{name} has to be a finite number in {left}{low:g}, {high:g}{right}, got {value!r}"
+        )
+    return number
+
+
+def check_int(value: Any, name: str, *, low: int = 1, high: int | None = None) -> int:
+    """An integer inside the interval, both ends allowed."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} has to be an integer, got {value!r}")
+    number = int(value)
+    if number < low or (high is not None and number > high):
+        limit = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ValueError(f"{name} has to be {limit}, got {value!r}")
+    return number
+
+
+def check_option(value: Any, name: str, options: Collection[str]) -> str:
+    """One of a few strings."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(
+            f"{name} has to be one of {', '.join(map(repr, sorted(options)))}, got {value!r}"
+        )
+    return value
+
+
+def check_exactly_one(**given: Any) -> str:
+    """The name of the one argument that is not None."""
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        names = ", ".join(given)
+        raise ValueError(
+            f"give exactly one of {names}; got {', '.join(chosen) if chosen else 'none of them'}"
+        )
+    return chosen[0]
+
+
+def check_unused(method: str, **given: Any) -> None:
+    """An argument that the chosen method does not use is an error, never ignored."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} is not used by {method}; leave it out")
+
+
+def check_random_state(random_state: Any) -> RandomSource:
+    """None, an integer, a `RandomState` or a `Generator`; callers use the methods both have."""
+    if isinstance(random_state, (np.random.RandomState, np.random.Generator)):
+        return random_state
+    if random_state is None:
+        return np.random.RandomState()
+    return np.random.RandomState(check_int(random_state, "random_state", low=0, high=2**32 - 1))

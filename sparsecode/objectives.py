@@ -1,0 +1,184 @@
+r"""Objectives, dual points and duality gaps; every scaling of the package is stated here, once.
+
+The penalised least-squares problem, for one signal `y` (m,) and a matrix `A` (m, n), is
+
+.. math:: \min_x P(x) = \tfrac12 \|y - A x\|_2^2 + \alpha\, g(x),
+
+without any :math:`1/m`. Its dual is :math:`\max_\theta \langle y, \theta\rangle
+- \tfrac12 \|\theta\|^2 - \alpha\, g^*(A^* \theta / \alpha)`.
+A 2-D `y` holds one signal a column, and each function then returns one number a signal.
+
+A gap is never computed as a difference of primal and dual: by Fenchel and Young it is a sum of
+terms that are none of them negative. Its rounding error is that of :math:`\alpha\, g(x)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecode.operators import adjoint
+from sparsecode.penalties import L1, ConvexPenalty, NuclearNorm, Penalty
+
+__all__ = [
+    "alpha_max",
+    "dual_point",
+    "duality_gap",
+    "lasso_objective",
+    "least_squares",
+    "pcp_duality_gap",
+    "pcp_objective",
+]
+
+Values = Any
+
+
+def inner(u: np.ndarray, v: np.ndarray) -> Values:
+    """The real inner product along axis 0, one number a signal."""
+    return np.sum((np.conj(u) * v).real, axis=0)
+
+
+def least_squares(residual: np.ndarray) -> Values:
+    """Half the squared l2 norm of the residual, ``0.5 * ||y - A x||^2``, one number a signal."""
+    return 0.5 * inner(residual, residual)
+
+
+def lasso_objective(
+    A: Any, y: np.ndarray, x: np.ndarray, alpha: float, penalty: Penalty | None = None
+) -> Values:
+    """``0.5 * ||y - A x||^2 + alpha * g(x)``, one number a signal; `g` is the l1 norm by default.
+
+    A penalty that couples the signals, as the nuclear norm does, has one number for all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import lasso_objective
+    >>> float(lasso_objective(np.eye(2), np.array([3.0, 0.0]), np.array([2.0, 0.0]), alpha=1.0))
+    2.5
+    """
+    return penalized(y - A @ x, x, alpha, penalty or L1())
+
+
+def penalized(residual: np.ndarray, x: np.ndarray, alpha: float, penalty: Penalty) -> Values:
+    """`lasso_objective` with the residual at hand."""
+    value, fit = penalty.value(x), least_squares(residual)
+    if np.ndim(value) < np.ndim(fit):  # the penalty couples the signals: one number for all
+        fit = np.sum(fit)
+    return fit + alpha * value
+
+
+def dual_point(
+    residual: np.ndarray, correlation: np.ndarray, alpha: float, penalty: ConvexPenalty
+) -> tuple[np.ndarray, np.ndarray]:
+    """The residual scaled into the dual's domain and `A^*` of it; correlation: `A^* residual`."""
+    polar = np.asarray(penalty.polar(correlation))
+    scale = (alpha / np.maximum(polar, alpha)).astype(residual.real.dtype)
+    return scale * residual, scale * correlation
+
+
+def duality_gap(
+    residual: np.ndarray,
+    correlation: np.ndarray,
+    x: np.ndarray,
+    alpha: float,
+    penalty: ConvexPenalty | None = None,
+) -> Values:
+    r"""How far `x` can be from the best: :math:`P(x) - \min P \le` this number, one a signal.
+
+    .. math:: \tfrac12 \|r - \theta\|^2 +
+              \alpha \bigl[g(x) + g^*(v / \alpha)\bigr] - \langle x, v \rangle,
+              \quad v = A^* \theta,
+
+    with the residual :math:`r = y - A x` and the dual point :math:`\theta` on the ray through it.
+
+    Parameters
+    ----------
+    residual : array of shape (m,) or (m, n_signals)
+        ``y - A @ x``.
+    correlation : array of shape (n,) or (n, n_signals)
+        ``A^* @ residual``.
+    x : array of shape (n,) or (n, n_signals)
+        The coefficients.
+    alpha : float
+        The weight of the penalty, positive.
+    penalty : ConvexPenalty, optional
+        The l1 norm by default.
+
+    Returns
+    -------
+    float or array of shape (n_signals,)
+        The gap, in the units of the objective.
+
+    References
+    ----------
+    Fenchel, "On conjugate convex functions", 1949; Ndiaye et al., "Gap safe screening rules", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import duality_gap
+    >>> A, y, x = np.eye(2), np.array([3.0, 0.5]), np.array([2.0, 0.0])
+    >>> float(duality_gap(y - A @ x, A.T @ (y - A @ x), x, alpha=1.0))
+    0.0
+    """
+    penalty = penalty or L1()
+    theta, v = dual_point(residual, correlation, alpha, penalty)
+    value, fit, pairing = penalty.value(x), least_squares(residual - theta), inner(x, v)
+    if np.ndim(value) < np.ndim(fit):  # the penalty couples the signals: one gap for all
+        fit, pairing = np.sum(fit), np.sum(pairing)
+    return fit + np.maximum(alpha * (value + penalty.conjugate(v / alpha)) - pairing, 0)
+
+
+def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Values:
+    """The smallest alpha at which ``x = 0`` is a minimiser, one number a signal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import alpha_max
+    >>> float(alpha_max(np.eye(2), np.array([3.0, -4.0])))
+    4.0
+    """
+    return (penalty or L1()).vanishing(adjoint(A) @ y)
+
+
+def pcp_objective(low_rank: np.ndarray, sparse: np.ndarray, alpha: float) -> float:
+    """``||L||_* + alpha * ||S||_1``, the objective of principal component pursuit."""
+    return float(NuclearNorm().value(low_rank) + alpha * np.sum(np.abs(sparse)))
+
+
+def pcp_duality_gap(
+    X: np.ndarray, low_rank: np.ndarray, dual: np.ndarray, alpha: float
+) -> tuple[float, float]:
+    r"""The objective of the exact split ``(L, X - L)`` and how far it can be from the best.
+
+    .. math:: \max_Y \langle X, Y\rangle \quad \text{s.t.} \quad
+              \|Y\|_2 \le 1, \; \|Y\|_\infty \le \alpha
+
+    is the dual of ``min ||L||_* + alpha ||S||_1`` over ``L + S = X``. `dual` is scaled into its
+    domain. The gap is ``(||L||_* - <L, Y>) + (alpha ||S||_1 - <S, Y>)``, two terms none negative.
+
+    References
+    ----------
+    Lin, Chen and Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted
+    low-rank matrices", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import pcp_duality_gap
+    >>> X = np.diag([2.0, 0.0])
+    >>> objective, gap = pcp_duality_gap(X, np.zeros((2, 2)), np.diag([0.5, 0.0]), alpha=0.5)
+    >>> objective, gap
+    (1.0, 0.0)
+    """
+    sparse = X - low_rank
+    polar = max(float(NuclearNorm().polar(dual)), float(np.max(np.abs(dual))) / alpha)
+    feasible = dual / polar if polar > 0 else dual
+    nuclear: float = float(NuclearNorm().value(low_rank))
+    absolute = alpha * float(np.sum(np.abs(sparse)))
+    gap = max(nuclear - float(np.vdot(low_rank, feasible)), 0.0)
+    gap += max(absolute - float(np.vdot(sparse, feasible)), 0.0)
+    return nuclear + absolute, gap

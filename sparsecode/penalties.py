@@ -1,0 +1,376 @@
+r"""Penalties: formulas with a law.
+
+A penalty :math:`g` is a small frozen dataclass that knows its value, its proximal operator
+
+.. math:: \mathrm{prox}_{t g}(x) = \arg\min_u \tfrac12 \|u - x\|^2 + t\, g(u),
+
+and, when it is convex, what a dual point needs: its conjugate :math:`g^*` and the gauge of the
+domain of :math:`g^*` (the ``polar``). Solvers minimise ``0.5 * ||y - A x||^2 + alpha * g(x)``.
+
+Along axis 0 lie the coefficients of one signal; a 2-D `x` holds one signal a column, and `value`,
+`conjugate` and `polar` return one number for each. The law, tested for every penalty listed in
+``__all__``: ``x - prox(x)`` is a subgradient at ``prox(x)``, that is
+``g(p) + g*(x - p) = <p, x - p>`` (Moreau, 1965).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["L0", "L1", "ElasticNet", "GroupL1", "NuclearNorm"]
+
+Values = Any  # a float for one signal, an array with one entry a signal for many
+
+
+class Penalty(Protocol):
+    """What a solver asks of a penalty."""
+
+    convex: ClassVar[bool]
+
+    def value(self, x: np.ndarray) -> Values:
+        """`g(x)`, one number a signal."""
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """The minimiser over `u` of ``0.5 * ||u - x||^2 + step * g(u)``."""
+
+    def in_units(self, unit: float) -> tuple[float, Penalty]:
+        """A factor and a penalty `h` with ``g(unit * x) = factor * h(x)``."""
+
+
+class ConvexPenalty(Penalty, Protocol):
+    """What a duality gap asks of a penalty."""
+
+    def conjugate(self, v: np.ndarray) -> Values:
+        """``g*(v) = max_x <x, v> - g(x)``, which may be infinite."""
+
+    def polar(self, v: np.ndarray) -> Values:
+        """The smallest ``t >= 0`` with ``g*(v / t)`` finite; 0 where it is finite everywhere."""
+
+    def vanishing(self, v: np.ndarray) -> Values:
+        """The smallest ``t >= 0`` with ``g*(v / t) = 0``: from there on 0 has the best penalty."""
+
+
+def soft_threshold(x: np.ndarray, threshold: Any) -> np.ndarray:
+    """``sign(x) * max(|x| - threshold, 0)``, the proximal operator of the l1 norm; complex too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import soft_threshold
+    >>> soft_threshold(np.array([-3.0, 0.5, 2.0]), 1.0)
+    array([-2.,  0.,  1.])
+    """
+    size = np.abs(x)
+    if np.iscomplexobj(x):
+        return x * (np.maximum(size - threshold, 0) / np.where(size > 0, size, 1))
+    return np.copysign(np.maximum(size - threshold, 0), x)
+
+
+def _indicator(polar: Values) -> Values:
+    """0 where the gauge is at most 1, up to rounding, else infinity."""
+    polar = np.asarray(polar)
+    return np.where(polar <= 1 + 32 * np.finfo(polar.dtype).eps, 0.0, np.inf)[()]
+
+
+def _as_column(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+    if weights.size != x.shape[0]:
+        raise ValueError(f"weights has {weights.size} entries for {x.shape[0]} coefficients")
+    return weights.astype(x.real.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def _check_weights(weights: Any) -> np.ndarray:
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.ndim != 1 or not np.all(np.isfinite(weights)) or not np.all(weights > 0):
+        raise ValueError("weights has to be a 1-D array of finite positive numbers")
+    return weights
+
+
+@dataclass(frozen=True, eq=False)
+class L1:
+    r"""The weighted l1 norm, :math:`g(x) = \sum_i w_i |x_i|`, and :math:`x \ge 0` if asked.
+
+    Parameters
+    ----------
+    weights : array of shape (n,), optional
+        Positive weights; all ones by default.
+    positive : bool, default=False
+        Adds the constraint ``x >= 0``: the value is infinite elsewhere.
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the Lasso", 1996.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import L1
+    >>> L1().value(np.array([3.0, -4.0]))
+    np.float64(7.0)
+    >>> L1(positive=True).prox(np.array([3.0, -4.0]), 1.0)
+    array([2., 0.])
+    """
+
+    weights: np.ndarray | None = None
+    positive: bool = False
+    convex: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _check_weights(self.weights))
+
+    def _weights(self, x: np.ndarray) -> Any:
+        if self.positive and np.iscomplexobj(x):
+            raise ValueError("positive=True needs real coefficients, got complex ones")
+        return 1.0 if self.weights is None else _as_column(self.weights, x)
+
+    def value(self, x: np.ndarray) -> Values:
+        """The weighted sum of absolute values, one number a signal."""
+        total = np.sum(self._weights(x) * np.abs(x), axis=0)
+        return np.where(np.any(x < 0, axis=0), np.inf, total)[()] if self.positive else total
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """Soft threshold at ``step * weights``."""
+        threshold = step * self._weights(x)
+        return np.maximum(x - threshold, 0) if self.positive else soft_threshold(x, threshold)
+
+    def conjugate(self, v: np.ndarray) -> Values:
+        """0 where ``polar(v) <= 1``, else infinity."""
+        return _indicator(self.polar(v))
+
+    def polar(self, v: np.ndarray) -> Values:
+        """The largest ``|v_i| / w_i`` (of the positive ones, for ``positive=True``)."""
+        size = np.maximum(v, 0) if self.positive else np.abs(v)
+        return np.max(size / self._weights(v), axis=0)
+
+    vanishing = polar
+
+    def in_units(self, unit: float) -> tuple[float, L1]:
+        """Homogeneous of degree one: the factor is the unit."""
+        return unit, self
+
+
+@dataclass(frozen=True)
+class ElasticNet:
+    r"""The elastic net, :math:`g(x) = \rho \|x\|_1 + \frac{1 - \rho}{2} \|x\|_2^2`.
+
+    Parameters
+    ----------
+    l1_ratio : float, default=0.5
+        The share :math:`\rho` of the l1 norm, in [0, 1). For 1 use `L1`.
+
+    References
+    ----------
+    Zou and Hastie, "Regularization and variable selection via the elastic net", 2005.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import ElasticNet
+    >>> ElasticNet(l1_ratio=0.5).value(np.array([2.0, 0.0]))
+    np.float64(2.0)
+    """
+
+    l1_ratio: float = 0.5
+    convex: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.l1_ratio < 1:
+            raise ValueError(f"l1_ratio has to be in [0, 1), got {self.l1_ratio!r}; for 1 use L1()")
+
+    def value(self, x: np.ndarray) -> Values:
+        """The weighted sum of the l1 norm and half the squared l2 norm."""
+        size = np.abs(x)
+        return np.sum(self.l1_ratio * size + (1 - self.l1_ratio) / 2 * size * size, axis=0)
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """Soft threshold, then shrink."""
+        return soft_threshold(x, step * self.l1_ratio) / (1 + step * (1 - self.l1_ratio))
+
+    def conjugate(self, v: np.ndarray) -> Values:
+        """``sum_i max(|v_i| - l1_ratio, 0)^2 / (2 (1 - l1_ratio))``."""
+        excess = np.maximum(np.abs(v) - self.l1_ratio, 0)
+        return np.sum(excess * excess, axis=0) / (2 * (1 - self.l1_ratio))
+
+    def polar(self, v: np.ndarray) -> Values:
+        """0: the conjugate is finite everywhere."""
+        return np.zeros(v.shape[1:], dtype=v.real.dtype)[()]
+
+    def vanishing(self, v: np.ndarray) -> Values:
+        """The largest ``|v_i|`` over `l1_ratio`; infinite for a ridge, which never has zeros."""
+        largest = np.max(np.abs(v), axis=0)
+        if self.l1_ratio == 0:
+            return np.where(largest > 0, np.inf, 0.0)[()]
+        return largest / self.l1_ratio
+
+    def in_units(self, unit: float) -> tuple[float, L1 | ElasticNet]:
+        """The two terms scale by `unit` and by its square."""
+        linear, quadratic = self.l1_ratio, (1 - self.l1_ratio) * unit
+        if quadratic <= 1e-16 * linear:
+            return linear * unit, L1()
+        total = linear + quadratic
+        return total * unit, ElasticNet(linear / total)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupL1:
+    r"""The group lasso norm, :math:`g(x) = \sum_g w_g \|x_g\|_2`.
+
+    Parameters
+    ----------
+    groups : array of int of shape (n,)
+        The label of each coefficient's group, from 0 to n_groups - 1.
+    weights : array of shape (n_groups,), optional
+        Positive weights; by default the square root of the group's size.
+
+    References
+    ----------
+    Yuan and Lin, "Model selection and estimation in regression with grouped variables", 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import GroupL1
+    >>> GroupL1([0, 0, 1], weights=[1.0, 1.0]).value(np.array([3.0, 4.0, 5.0]))
+    np.float64(10.0)
+    """
+
+    groups: Any
+    weights: Any = None
+    convex: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        labels = np.asarray(self.groups)
+        if (
+            labels.ndim != 1
+            or labels.size == 0
+            or labels.dtype.kind not in "iu"
+            or labels.min() < 0
+        ):
+            raise ValueError("groups has to be a non-empty 1-D array of integer labels from 0 up")
+        sizes = np.bincount(labels)
+        if not sizes.all():
+            raise ValueError(
+                f"groups has no member of group {int(np.argmin(sizes))}; number them without holes"
+            )
+        weights = np.sqrt(sizes) if self.weights is None else _check_weights(self.weights)
+        if weights.size != sizes.size:
+            raise ValueError(f"weights has {weights.size} entries for {sizes.size} groups")
+        members = sp.csr_array((np.ones(labels.size), (labels, np.arange(labels.size))))
+        object.__setattr__(self, "groups", labels)
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "_members", members)
+
+    def _norms(self, x: np.ndarray) -> np.ndarray:
+        """The l2 norm of each group, (n_groups,) or (n_groups, n_signals)."""
+        if self.groups.size != x.shape[0]:
+            raise ValueError(f"groups has {self.groups.size} labels for {x.shape[0]} coefficients")
+        return np.sqrt(self._members @ np.abs(x) ** 2).astype(x.real.dtype)  # type: ignore[attr-defined]
+
+    def value(self, x: np.ndarray) -> Values:
+        """The weighted sum of the groups' norms."""
+        norms = self._norms(x)
+        return np.sum(_as_column(self.weights, norms) * norms, axis=0)
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """Shrink each group's norm by ``step * weight``."""
+        norms = self._norms(x)
+        shrunk = np.maximum(norms - step * _as_column(self.weights, norms), 0)
+        return x * (shrunk / np.where(norms > 0, norms, 1))[self.groups]
+
+    def conjugate(self, v: np.ndarray) -> Values:
+        """0 where ``polar(v) <= 1``, else infinity."""
+        return _indicator(self.polar(v))
+
+    def polar(self, v: np.ndarray) -> Values:
+        """The largest group norm over its weight."""
+        norms = self._norms(v)
+        return np.max(norms / _as_column(self.weights, norms), axis=0)
+
+    vanishing = polar
+
+    def in_units(self, unit: float) -> tuple[float, GroupL1]:
+        """Homogeneous of degree one: the factor is the unit."""
+        return unit, self
+
+
+def _matrix(x: np.ndarray) -> np.ndarray:
+    if x.ndim != 2:
+        raise ValueError(f"the nuclear norm needs a 2-D array, one signal a column; got {x.ndim}-D")
+    return x
+
+
+@dataclass(frozen=True)
+class NuclearNorm:
+    r"""The nuclear norm of a matrix, :math:`g(X) = \sum_i \sigma_i(X)`; it couples the columns.
+
+    References
+    ----------
+    Fazel, "Matrix rank minimization with applications", 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import NuclearNorm
+    >>> float(NuclearNorm().value(np.diag([3.0, 4.0])))
+    7.0
+    """
+
+    convex: ClassVar[bool] = True
+
+    def value(self, x: np.ndarray) -> Values:
+        """The sum of the singular values."""
+        return np.linalg.norm(_matrix(x), "nuc")
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """Soft threshold of the singular values."""
+        U, singular_values, Vt = np.linalg.svd(_matrix(x), full_matrices=False)
+        return (U * np.maximum(singular_values - step, 0)) @ Vt
+
+    def conjugate(self, v: np.ndarray) -> Values:
+        """0 where the largest singular value is at most 1, else infinity."""
+        return _indicator(self.polar(v))
+
+    def polar(self, v: np.ndarray) -> Values:
+        """The largest singular value."""
+        return np.linalg.norm(_matrix(v), 2)
+
+    vanishing = polar
+
+    def in_units(self, unit: float) -> tuple[float, NuclearNorm]:
+        """Homogeneous of degree one: the factor is the unit."""
+        return unit, self
+
+
+@dataclass(frozen=True)
+class L0:
+    r"""The number of nonzero coefficients, :math:`g(x) = \#\{i : x_i \ne 0\}`; not convex, no gap.
+
+    References
+    ----------
+    Blumensath and Davies, "Iterative thresholding for sparse approximations", 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.penalties import L0
+    >>> L0().prox(np.array([0.5, 2.0]), 1.0)
+    array([0., 2.])
+    """
+
+    convex: ClassVar[bool] = False
+
+    def value(self, x: np.ndarray) -> Values:
+        """The count of nonzeros, one number a signal."""
+        return np.count_nonzero(x, axis=0)
+
+    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
+        """Hard threshold at ``sqrt(2 * step)``."""
+        return np.where(np.abs(x) > np.sqrt(2 * step), x, 0)
+
+    def in_units(self, unit: float) -> tuple[float, L0]:
+        """Homogeneous of degree zero: the factor is 1."""
+        return 1.0, self

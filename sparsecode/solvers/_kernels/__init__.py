@@ -1,0 +1,21 @@
+"""Compiled loops: arrays in, arrays out, no options, no raising, no printing.
+
+Each file is self-contained (a callee edited in another file would leave a stale cache), imports
+numba and NumPy only, and its kernels are serial and release the GIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numba
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile on first call, and cache on disk where there is a folder that can be written."""
+    dispatcher = numba.njit(nogil=True)(function)
+    with suppress(AttributeError, RuntimeError):  # NUMBA_DISABLE_JIT=1, or nowhere to write
+        dispatcher.enable_caching()
+    return dispatcher

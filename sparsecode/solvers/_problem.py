@@ -1,0 +1,155 @@
+"""Penalised least squares as the iterative solvers see it: in safe units, with its certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import check_array, check_exactly_one, check_real, check_system
+from sparsecode.objectives import alpha_max, duality_gap, least_squares, penalized
+from sparsecode.operators import adjoint, spectral_norm
+from sparsecode.penalties import L1, ConvexPenalty, Penalty
+from sparsecode.solvers._result import CodeResult
+
+
+class Iterate(NamedTuple):
+    """Coefficients and their product with `A`, which every algorithm has at hand."""
+
+    x: np.ndarray
+    Ax: np.ndarray
+
+
+@dataclass(frozen=True)
+class PenalizedLeastSquares:
+    """``min_x 0.5 * ||y - A x||^2 + alpha * penalty(x)``, one problem a column of `y`.
+
+    The fields are in units; `A` and `y` as given are ``matrix_unit * A`` and ``signal_unit * y``.
+    """
+
+    A: Any
+    y: np.ndarray
+    alpha: float
+    penalty: Penalty
+    step: float  # 1 / ||A||_2^2, the longest that never increases the objective
+    matrix_unit: float
+    signal_unit: float
+    dtype: np.dtype
+
+    @classmethod
+    def from_arguments(
+        cls, A: Any, y: Any, alpha: Any, alpha_ratio: Any, penalty: Penalty | None
+    ) -> PenalizedLeastSquares:
+        """Check the arguments that all solvers of this problem take."""
+        dtype = np.asarray(y).dtype
+        A, y = check_system(A, y)
+        penalty = penalty or L1()
+        norm = min(spectral_norm(A), np.finfo(np.float64).max)
+        matrix_unit, signal_unit = unit_of(norm, y.dtype), unit_of(magnitude(y), y.dtype)
+        A, y = divided(A, matrix_unit), to_units(y, signal_unit)
+        factor, penalty = penalty.in_units(signal_unit / matrix_unit)
+        if check_exactly_one(alpha=alpha, alpha_ratio=alpha_ratio) == "alpha":
+            given = check_real(alpha, "alpha", low=0, open_low=True)
+            alpha = _in_range(given / signal_unit * (factor / signal_unit), given, y.dtype)
+        else:
+            alpha = _from_ratio(A, y, alpha_ratio, penalty)
+        norm /= matrix_unit
+        step = 1.0 / (norm * norm) if norm > 0 else 1.0
+        answer = answer_dtype(dtype, y.dtype)
+        return cls(A, y, alpha, penalty, step, matrix_unit, signal_unit, answer)
+
+    def prox(self, x: np.ndarray) -> np.ndarray:
+        """The proximal operator of one gradient step."""
+        return self.penalty.prox(x, self.step * self.alpha)
+
+    def initial(self, init: Any) -> np.ndarray:
+        """The first iterate: zero, or what the caller gives (but for zero signals), in units."""
+        shape = (self.A.shape[1], *self.y.shape[1:])
+        if init is None:
+            return np.zeros(shape, dtype=self.y.dtype)
+        init = check_array(init, "init", ndim=self.y.ndim, allow_complex=np.iscomplexobj(self.y))
+        if init.shape != shape:
+            raise ValueError(f"init has shape {init.shape}; the coefficients have shape {shape}")
+        init = np.where(np.any(self.y != 0, axis=0), init.astype(self.y.dtype), 0)
+        return from_units(init, 1 / self.signal_unit, self.matrix_unit, name="init")
+
+    def measure(self, iterate: Iterate) -> dict[str, float]:
+        """Objective and certificate: the gap over the objective at zero, of the worst signal."""
+        x, Ax = iterate
+        residual = self.y - Ax
+        objective = penalized(residual, x, self.alpha, self.penalty)
+        correlation = adjoint(self.A) @ residual
+        if not self.penalty.convex:
+            change = float(np.linalg.norm(self.prox(x + self.step * correlation) - x))
+            size = float(np.linalg.norm(x))
+            certificate = change / size if size > 0 else change
+            return {
+                "objective": self._in_units(objective),
+                "certificate": certificate,
+                "dual_gap": np.nan,
+            }
+        gap = duality_gap(residual, correlation, x, self.alpha, cast(ConvexPenalty, self.penalty))
+        at_zero = least_squares(self.y)
+        if np.ndim(gap) < np.ndim(at_zero):
+            at_zero = np.sum(at_zero)
+        relative = np.divide(
+            gap, at_zero, out=np.zeros_like(at_zero, dtype=float), where=np.asarray(at_zero) > 0
+        )
+        return {
+            "objective": self._in_units(objective),
+            "certificate": float(np.max(relative)),
+            "dual_gap": self._in_units(gap),
+        }
+
+    def _in_units(self, value: Any) -> float:
+        return float(np.sum(value)) * self.signal_unit * self.signal_unit
+
+    def result(self, iterate: Iterate, ending: dict[str, Any]) -> CodeResult:
+        """The answer in the caller's units and dtype."""
+        x = from_units(iterate.x, self.signal_unit, 1 / self.matrix_unit, name="x")
+        dual_gap = float(ending["history"]["dual_gap"][-1])
+        return CodeResult(x=x.astype(self.dtype, copy=False), dual_gap=dual_gap, **ending)
+
+
+def divided(A: Any, unit: float) -> Any:
+    """The matrix over a unit, whatever it is made of."""
+    if unit == 1.0:
+        return A
+    if isinstance(A, np.ndarray):
+        return to_units(A, unit)
+    if isinstance(A, LinearOperator):
+        return A * (1.0 / unit)
+    A = A.copy()
+    A.data = to_units(A.data, unit)
+    return A
+
+
+def _in_range(alpha: float, given: float, dtype: np.dtype) -> float:
+    info = np.finfo(dtype)
+    if not info.tiny / info.eps < alpha < np.inf:
+        raise ValueError(
+            f"alpha={given!r} cannot be told from 0 or infinity in {dtype} at the scale of A and y"
+        )
+    return min(alpha, float(info.max * info.eps))  # larger ones have the same answer, zero
+
+
+def _from_ratio(A: Any, y: np.ndarray, alpha_ratio: Any, penalty: Penalty) -> float:
+    ratio = check_real(alpha_ratio, "alpha_ratio", low=0, high=1, open_low=True)
+    if not penalty.convex:
+        raise ValueError(
+            f"alpha_ratio needs a convex penalty, got {type(penalty).__name__}; give alpha"
+        )
+    largest = float(np.max(alpha_max(A, y, penalty)))  # type: ignore[arg-type]
+    if largest == np.inf:
+        raise ValueError(
+            "alpha_ratio needs an l1 part: with l1_ratio=0 no code is zero; give alpha"
+        )
+    return ratio * largest if largest > 0 else ratio
+
+
+def answer_dtype(given: np.dtype, computed: np.dtype) -> np.dtype:
+    """float16 and bfloat16 are computed in float32 and returned as they came."""
+    return given if given.itemsize == 2 and given.kind in "fV" else computed

@@ -1,0 +1,119 @@
+"""The one loop: stopping, history, callback and warning for every iterative algorithm."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sparsecode.solvers._result import History, Status
+
+Iterate = TypeVar("Iterate")
+Measure = Callable[[Any], Mapping[str, float]]
+Callback = Callable[[Mapping[str, float]], Any]
+
+
+def run(
+    iterates: Iterator[Iterate],
+    measure: Measure,
+    *,
+    tol: float | None,
+    max_iter: int,
+    check_every: int = 1,
+    callback: Callback | None = None,
+    name: str,
+) -> tuple[Iterate, dict[str, Any]]:
+    """Draw iterates until the certificate is at most `tol`, and say how it went.
+
+    Parameters
+    ----------
+    iterates : iterator
+        The algorithm: a generator that yields after each iteration and never stops by itself.
+        What it yields must not be changed in place afterwards.
+    measure : callable
+        Maps an iterate to named numbers, `"objective"` and `"certificate"` among them.
+    tol : float or None
+        Relative, dimensionless, compared with the certificate. None asks for `max_iter`
+        iterations whatever the certificate is: these done, the run is complete.
+    max_iter : int
+        At most so many iterations.
+    check_every : int
+        The certificate is evaluated after so many iterations, and after the last.
+    callback : callable, optional
+        Called with the measured numbers, `"n_iter"` and `"seconds"`; a true answer stops the run.
+    name : str
+        What the warning calls the algorithm.
+
+    Returns
+    -------
+    iterate
+        The last one.
+    ending : dict
+        `objective`, `certificate`, `n_iter`, `status` and `history`, as `Result` names them.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` was reached; it states the certificate and what to change.
+    """
+    started = time.perf_counter()
+    rows: list[dict[str, float]] = []
+    status = Status.COMPLETED if tol is None else Status.MAX_ITER
+    for n_iter, iterate in enumerate(islice(iterates, max_iter), start=1):
+        if n_iter % check_every and n_iter < max_iter:
+            continue
+        row = {"n_iter": n_iter, "seconds": time.perf_counter() - started, **measure(iterate)}
+        rows.append(row)
+        asked_to_stop = callback is not None and callback(MappingProxyType(row))
+        if tol is not None and row["certificate"] <= tol:
+            status = Status.CONVERGED
+        elif asked_to_stop:
+            status = Status.CALLBACK
+        else:
+            continue
+        break
+    if tol is not None and status is Status.MAX_ITER:
+        warn_not_converged(name, row["certificate"], tol, max_iter)
+    return iterate, {
+        "objective": row["objective"],
+        "certificate": row["certificate"],
+        "n_iter": n_iter,
+        "status": status,
+        "history": as_history(rows),
+    }
+
+
+def as_history(rows: list[dict[str, float]]) -> History:
+    """Rows of named numbers as read-only columns."""
+    columns = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    for column in columns.values():
+        column.flags.writeable = False
+    return MappingProxyType(columns)
+
+
+def warn_not_converged(name: str, certificate: float, tol: float, max_iter: int) -> None:
+    """The package's one `ConvergenceWarning`."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(
+        f"{name} did not converge: its certificate is {certificate:.3g} after max_iter={max_iter} "
+        f"iterations, asked for tol={tol:.3g}; raise max_iter or tol",
+        ConvergenceWarning,
+        stacklevel=_levels_inside(),
+    )
+
+
+def _levels_inside() -> int:
+    """The stack level, seen from `warn_not_converged`, of the line that called the package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
+        "sparsecode."
+    ):
+        level, frame = level + 1, frame.f_back
+    return level

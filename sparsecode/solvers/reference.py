@@ -1,0 +1,190 @@
+r"""Slow, exact answers by a general convex solver (cvxpy): what the fast solvers are held against.
+
+Nothing of ours is used but the objectives at the end, so that an agreement means something.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from sparsecode._scaling import magnitude
+from sparsecode._validation import check_array, check_real, check_system
+from sparsecode.objectives import duality_gap, lasso_objective, pcp_duality_gap
+from sparsecode.operators import adjoint
+from sparsecode.penalties import L1, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
+from sparsecode.solvers._result import CodeResult, SplitResult, Status
+from sparsecode.solvers._run import as_history
+
+__all__ = ["lasso", "principal_component_pursuit"]
+
+
+def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None) -> CodeResult:
+    r"""Penalised least squares by an interior-point method; for small problems.
+
+    .. math:: \min_x \tfrac12 \|y - A x\|_2^2 + \alpha\, g(x)
+
+    Parameters
+    ----------
+    A : array or sparse array of shape (m, n)
+        The matrix, real or complex; of ordinary scale.
+    y : array of shape (m,) or (m, n_signals)
+        One signal, or one a column.
+    alpha : float
+        The weight of the penalty, positive.
+    penalty : ConvexPenalty, default=L1()
+        One of this package's convex penalties.
+
+    Returns
+    -------
+    CodeResult
+        `x`, `objective`, `dual_gap` (in the units of the objective; it certifies this answer too)
+        and `certificate`, the gap over the objective at zero. One iteration, no history.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+    TypeError
+        If `A` is a LinearOperator or the penalty is not one of this package's convex ones.
+    RuntimeError
+        If the convex solver fails.
+
+    References
+    ----------
+    Diamond and Boyd, "CVXPY: a Python-embedded modeling language for convex optimization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import reference
+    >>> np.round(reference.lasso(np.eye(2), np.array([3.0, 0.5]), alpha=1.0).x, 6) + 0.0
+    array([2., 0.])
+    """
+    import cvxpy as cp
+
+    A, y = check_system(A, y)
+    A = A if isinstance(A, np.ndarray) else check_array(A.toarray(), "A", allow_complex=True)
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    penalty = penalty or L1()
+    x = cp.Variable((A.shape[1], *y.shape[1:]), complex=np.iscomplexobj(y))
+    fit = 0.5 * cp.sum_squares(y - A @ x)
+    value, constraints = _expression(penalty, x)
+    _solve(cp.Problem(cp.Minimize(fit + alpha * value), constraints))
+    answer = np.maximum(x.value, 0) if constraints else x.value
+    residual = y - A @ answer
+    gap = float(np.sum(duality_gap(residual, adjoint(A) @ residual, answer, alpha, penalty)))
+    at_zero = 0.5 * float(np.sum(np.abs(y) ** 2))
+    return CodeResult(
+        x=answer,
+        objective=float(np.sum(lasso_objective(A, y, answer, alpha, penalty))),
+        dual_gap=gap,
+        certificate=gap / at_zero if at_zero > 0 else 0.0,
+        n_iter=1,
+        status=Status.COMPLETED,
+        history=as_history([]),
+    )
+
+
+def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
+    """The sum of the penalty over the columns of `x`, and its constraints."""
+    import cvxpy as cp
+
+    size = cp.abs(x)
+    if isinstance(penalty, L1):
+        weights = np.ones(x.shape[0]) if penalty.weights is None else penalty.weights
+        return cp.sum(weights @ size), [x >= 0] if penalty.positive else []
+    if isinstance(penalty, ElasticNet):
+        quadratic = (1 - penalty.l1_ratio) / 2 * cp.sum_squares(x)
+        return penalty.l1_ratio * cp.sum(size) + quadratic, []
+    if isinstance(penalty, GroupL1):
+        terms = [
+            weight * cp.sum(cp.norm(x[penalty.groups == group], 2, axis=0))
+            for group, weight in enumerate(penalty.weights)
+        ]
+        return sum(terms), []
+    if isinstance(penalty, NuclearNorm):
+        return cp.normNuc(x), []
+    raise TypeError(f"penalty has to be one of the convex ones, got {penalty!r}")
+
+
+def principal_component_pursuit(X: Any, *, alpha: float | None = None) -> SplitResult:
+    r"""The convex split into low rank plus sparse by a general convex solver; for small matrices.
+
+    .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        The matrix, of ordinary scale.
+    alpha : float, optional
+        The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default.
+
+    Returns
+    -------
+    SplitResult
+        The two parts, which add up to `X` exactly. The rank counts singular values above a
+        millionth of the largest entry. `dual_gap` is relative to the objective.
+
+    Raises
+    ------
+    ValueError
+        If `X` has NaN or infinite entries, or `alpha` is not positive.
+    RuntimeError
+        If the convex solver fails.
+
+    References
+    ----------
+    Candes, Li, Ma and Wright, "Robust principal component analysis?", 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import reference
+    >>> X = np.ones((4, 4))
+    >>> X[0, 0] = 5.0
+    >>> result = reference.principal_component_pursuit(X)
+    >>> result.rank, np.round(result.sparse[0], 3) + 0.0
+    (1, array([4., 0., 0., 0.]))
+    """
+    import cvxpy as cp
+
+    X = check_array(X, "X")
+    if alpha is None:
+        alpha = float(1 / np.sqrt(max(X.shape)))
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    L, S = cp.Variable(X.shape), cp.Variable(X.shape)
+    split = L + S == X
+    _solve(cp.Problem(cp.Minimize(cp.normNuc(L) + alpha * cp.sum(cp.abs(S))), [split]))
+    low_rank = np.asarray(L.value)
+    objective, gap = pcp_duality_gap(X, low_rank, -np.asarray(split.dual_value), alpha)
+    _, singular_values, Vt = np.linalg.svd(low_rank, full_matrices=False)
+    rank = int(np.count_nonzero(singular_values > 1e-6 * magnitude(X)))
+    return SplitResult(
+        low_rank=low_rank,
+        sparse=X - low_rank,
+        rank=rank,
+        singular_values=singular_values[:rank],
+        components=Vt[:rank],
+        n_svd=0,
+        dual_gap=gap / objective if objective > 0 else 0.0,
+        objective=objective,
+        certificate=0.0,
+        n_iter=1,
+        status=Status.COMPLETED,
+        history=as_history([]),
+    )
+
+
+def _solve(problem: Any) -> None:
+    """As accurately as the solver can; how far that is, the duality gaps above tell."""
+    import cvxpy as cp
+
+    tight = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Solution may be inaccurate")
+        problem.solve(solver=cp.CLARABEL, **tight)
+    if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+        raise RuntimeError(f"the convex solver failed: {problem.status}")
