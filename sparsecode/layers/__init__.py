@@ -1,0 +1,54 @@
+"""Neural-network layers as matrices: read, factorize, weigh, and give back a network."""
+
+from sparsecode.layers.allocation import Allocation, Choice, allocate
+from sparsecode.layers.calibration import Calibration
+from sparsecode.layers.compress import compress
+from sparsecode.layers.compressed import CompressedNetwork, read_compressed
+from sparsecode.layers.factorizations import (
+    FAMILIES,
+    Bits,
+    BudgetError,
+    Dense,
+    Dictionary,
+    Factorization,
+    LowRank,
+    LowRankPlusSparse,
+    RangeError,
+    Sparse,
+    factorize,
+    output_error,
+    refit,
+    unpack,
+)
+from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.report import CompressionReport, LayerRow
+
+__all__ = [
+    "FAMILIES",
+    "Allocation",
+    "Bits",
+    "BudgetError",
+    "Calibration",
+    "Choice",
+    "CompressedNetwork",
+    "CompressionReport",
+    "Dense",
+    "Dictionary",
+    "Factorization",
+    "Layer",
+    "LayerRow",
+    "LowRank",
+    "LowRankPlusSparse",
+    "Network",
+    "RangeError",
+    "Sparse",
+    "allocate",
+    "as_network",
+    "compress",
+    "factorize",
+    "output_error",
+    "read",
+    "read_compressed",
+    "refit",
+    "unpack",
+]

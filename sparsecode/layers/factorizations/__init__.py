@@ -1,0 +1,246 @@
+"""The families of factorizations: one file each, the same laws.
+
+To add one: a file with a `Factorization` and a function that fits it to a number of bits, and one
+line in `FAMILIES`. The tests run over that table.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_array, check_option, check_real
+from sparsecode.layers.factorizations._base import (
+    FLOATING,
+    Bits,
+    BudgetError,
+    Factorization,
+    RangeError,
+    all_finite,
+    second_moment,
+)
+from sparsecode.layers.factorizations.dense import Dense, fit_dense
+from sparsecode.layers.factorizations.dictionary import Dictionary, fit_dictionary
+from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank
+from sparsecode.layers.factorizations.low_rank_plus_sparse import (
+    LowRankPlusSparse,
+    fit_low_rank_plus_sparse,
+)
+from sparsecode.layers.factorizations.sparse import Sparse, checked_shape, fit_sparse, refit
+from sparsecode.layers.formats import DEFAULT_MAX_BYTES
+
+__all__ = [
+    "FAMILIES",
+    "Bits",
+    "BudgetError",
+    "Dense",
+    "Dictionary",
+    "Factorization",
+    "LowRank",
+    "LowRankPlusSparse",
+    "RangeError",
+    "Sparse",
+    "factorize",
+    "output_error",
+    "refit",
+    "unpack",
+]
+
+
+class Family(NamedTuple):
+    """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``."""
+
+    form: type[Factorization]
+    fit: Callable[..., Factorization]
+
+
+FAMILIES: dict[str, Family] = {
+    family.form.kind: family
+    for family in (
+        Family(Dense, fit_dense),
+        Family(LowRank, fit_low_rank),
+        Family(Sparse, fit_sparse),
+        Family(LowRankPlusSparse, fit_low_rank_plus_sparse),
+        Family(Dictionary, fit_dictionary),
+    )
+}
+
+
+def factorize(
+    W: Any, method: str, *, budget: float, gram: Any = None, damping: float = 0.01, **options: Any
+) -> Factorization:
+    r"""Replace one layer by a structure that takes a fraction of its bits.
+
+    .. math:: \min_{W'} \mathrm{tr}\bigl((W - W')\, H\, (W - W')^T\bigr)
+              \quad \text{s.t.} \quad \mathrm{bits}(W') \le \mathrm{budget} \cdot \mathrm{bits}(W)
+
+    Parameters
+    ----------
+    W : array of shape (n_outputs, n_inputs)
+        The weights: float16, bfloat16, float32 or float64. The factors are stored in this dtype.
+    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary"}
+        The family.
+    budget : float
+        The fraction of the layer's bits, in (0, 1].
+    gram : array of shape (n_inputs, n_inputs), optional
+        Second moment :math:`H` of the layer's inputs, singular or not, at any scale. None means
+        the identity: the error is then that of the weights.
+    damping : float, default=0.01
+        Added to the diagonal of `gram`, as a fraction of its mean: it keeps the fit from leaning
+        on directions that the calibration inputs hardly show. 0 is the exact metric.
+    **options
+        Of the family: `low_rank_share` and `n_rounds` for `low_rank+sparse`;
+        `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`.
+
+    Returns
+    -------
+    Factorization
+        With `to_dense()`, `apply(X)`, `bits()` and `pack()`.
+
+    Raises
+    ------
+    ValueError
+        If the layer or `gram` is not what it should be, an option is unknown, or the budget is too
+        small for the family (`BudgetError`), or the answer has entries that the layer's dtype
+        cannot hold (`RangeError`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((16, 64)).astype(np.float32)
+    >>> f = layers.factorize(W, "low_rank", budget=0.25)
+    >>> f.rank, f.bits().total <= 0.25 * 8 * W.nbytes
+    (3, True)
+    """
+    check_option(method, "method", FAMILIES)
+    check_real(budget, "budget", low=0, high=1, open_low=True)
+    fit = FAMILIES[method].fit
+    known = list(inspect.signature(fit).parameters)[4:]
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(
+            f"method={method!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
+    dtype = layer_dtype(W)
+    dense = check_array(W, "W")
+    metric = damped(gram, dense.shape[1], damping)
+    available = int(budget * dense.size * 8 * dtype.itemsize)
+    form = fit(dense.astype(np.float64), metric, available, dtype, **options)
+    with np.errstate(over="ignore"):
+        if not all_finite(form.to_dense()):
+            raise RangeError(f"the {method} form of this layer exceeds the range of {dtype}")
+    return form
+
+
+def layer_dtype(W: Any) -> np.dtype:
+    """The dtype a layer's factors are stored in: its own, if it is a floating one."""
+    dtype = np.asarray(W).dtype
+    if dtype.name in FLOATING:
+        return dtype.newbyteorder("=")
+    return np.dtype(np.float64)
+
+
+def damped(gram: Any, n_inputs: int, damping: float) -> np.ndarray | None:
+    """``H / scale + damping * mean(diag) * I`` with a unit mean diagonal; None stays None."""
+    check_real(damping, "damping", low=0)
+    if gram is None:
+        return None
+    gram = second_moment(gram, n_inputs)
+    mean = float(np.trace(gram)) / n_inputs
+    if mean <= 0:  # inputs that are all zero say nothing about the weights
+        return None
+    return gram / mean + damping * np.eye(n_inputs)
+
+
+def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
+    r"""The squared error of a layer's outputs, relative to the outputs.
+
+    .. math:: \frac{\mathrm{tr}\bigl((W - W')\, H\, (W - W')^T\bigr)}{\mathrm{tr}(W H W^T)}
+
+    Parameters
+    ----------
+    W, approximation : array of shape (n_outputs, n_inputs)
+        The weights and what stands for them.
+    gram : array of shape (n_inputs, n_inputs), optional
+        Second moment :math:`H` of the inputs; None means the identity: the error of the weights.
+
+    Returns
+    -------
+    float
+        0 for an exact copy, 1 for a layer of zeros; infinite if only the original is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.layers import output_error
+    >>> output_error(np.diag([1.0, 2.0]), np.diag([1.0, 0.0]))
+    0.8
+    """
+    W = check_array(W, "W").astype(np.float64)
+    V = check_array(approximation, "approximation").astype(np.float64)
+    if V.shape != W.shape:
+        raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")
+    unit = unit_of(max(magnitude(W), magnitude(V)), np.float64)
+    W, V = to_units(W, unit), to_units(V, unit)
+    metric = damped(gram, W.shape[1], 0.0)
+    difference = W - V
+    lost = float(np.sum(difference * (difference if metric is None else difference @ metric)))
+    whole = float(np.sum(W * (W if metric is None else W @ metric)))
+    if whole <= 0:
+        return 0.0 if lost <= 0 else float("inf")
+    return max(lost, 0.0) / whole
+
+
+def unpack(
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> Factorization:
+    """The factorization that ``pack()`` gave as named arrays and a description.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        The packed arrays.
+    meta : mapping
+        The description, as it was or as JSON gives it back.
+    max_bytes : int, default=16 GiB
+        Limit in bytes on the dense layer, which a few bytes can stand for.
+
+    Raises
+    ------
+    ValueError
+        If the description names no known family, the arrays do not fit together, or the layer is
+        over the limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> f = layers.factorize(np.eye(8), "sparse", budget=0.5)
+    >>> layers.unpack(*f.pack()) == f
+    True
+    """
+    if not (isinstance(meta, Mapping) and isinstance(arrays, Mapping)):
+        raise ValueError(f"a packed layer is a mapping of arrays and one of JSON, got {meta!r}")
+    kind = check_option(meta.get("kind"), "kind", FAMILIES)
+    if "shape" in meta:  # before anything of that shape is allocated
+        _check_size(checked_shape(dict(meta)), 1, max_bytes)
+    named = {name: np.asarray(array) for name, array in arrays.items()}
+    form = FAMILIES[kind].form.unpack(named, dict(meta))
+    _check_size(form.shape, form.dtype.itemsize, max_bytes)
+    return form
+
+
+def _check_size(shape: tuple[int, int], itemsize: int, max_bytes: int) -> None:
+    n_bytes = shape[0] * shape[1] * itemsize
+    if n_bytes > max_bytes:
+        raise ValueError(
+            f"the packed layer of shape {shape} takes {n_bytes} bytes when dense, over the limit "
+            f"of {max_bytes}; raise max_bytes"
+        )

@@ -1,0 +1,84 @@
+"""The layer as it is: what a budget is compared with, and the safest choice where bits suffice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sparsecode.layers.factorizations._base import (
+    Arrays,
+    Bits,
+    BudgetError,
+    Factorization,
+    Meta,
+    check_parts,
+    computing_dtype,
+    n_bits,
+    part,
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(Factorization):
+    """``W`` itself.
+
+    Parameters
+    ----------
+    weight : array of shape (n_outputs, n_inputs)
+        The weights.
+    """
+
+    weight: np.ndarray
+    kind: ClassVar[str] = "dense"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return self.weight.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the weights."""
+        return self.weight.dtype
+
+    @property
+    def summary(self) -> str:
+        """Nothing is left out."""
+        return "kept"
+
+    def to_dense(self) -> np.ndarray:
+        """The weight matrix."""
+        return self.weight
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """``X @ W.T``."""
+        return X @ self.weight.astype(computing_dtype(self.dtype), copy=False).T
+
+    def bits(self) -> Bits:
+        """The values."""
+        return Bits(values=n_bits(self.weight))
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """One array, ``weight``."""
+        return {"weight": np.ascontiguousarray(self.weight)}, {"kind": self.kind}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Dense:
+        """The inverse of `pack`."""
+        check_parts(arrays, "weight")
+        weight = part(arrays, "weight", 2)
+        if weight.size == 0:
+            raise ValueError(f"the packed weight of shape {weight.shape} is empty")
+        return cls(weight)
+
+
+def fit_dense(W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype) -> Dense:
+    """The layer itself, if `budget` bits hold it."""
+    weight = np.ascontiguousarray(W.astype(dtype))
+    if n_bits(weight) > budget:
+        raise BudgetError(
+            f"the dense layer takes {n_bits(weight)} bits, and the budget is {budget}"
+        )
+    return Dense(weight)

@@ -1,0 +1,156 @@
+r"""Dictionary: each output's weights as a sparse combination of atoms learned from the layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecode._validation import check_int, check_real
+from sparsecode.layers.factorizations._base import (
+    Arrays,
+    Bits,
+    BudgetError,
+    Factorization,
+    Meta,
+    balanced,
+    check_parts,
+    computing_dtype,
+    n_bits,
+    part,
+    prefixed,
+    rounded,
+    unprefixed,
+)
+from sparsecode.layers.factorizations.sparse import Sparse, checked_shape
+from sparsecode.solvers import ksvd
+from sparsecode.solvers.low_rank import gram_root
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dictionary(Factorization):
+    """``W = codes @ dictionary``.
+
+    Parameters
+    ----------
+    codes : Sparse
+        (n_outputs, n_components): a few coefficients an output.
+    dictionary : array of shape (n_components, n_inputs)
+        Atoms, one a row.
+    """
+
+    codes: Sparse
+    dictionary: np.ndarray
+    kind: ClassVar[str] = "dictionary"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return self.codes.shape[0], self.dictionary.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of codes and atoms."""
+        return self.dictionary.dtype
+
+    @property
+    def summary(self) -> str:
+        """Atoms, and how many of them an output takes."""
+        n_atoms, n_outputs = len(self.dictionary), self.shape[0]
+        return f"{n_atoms} atoms, {self.codes.values.size / n_outputs:.1f} an output"
+
+    def _atoms(self) -> np.ndarray:
+        return self.dictionary.astype(computing_dtype(self.dtype), copy=False)
+
+    def to_dense(self) -> np.ndarray:
+        """The product of codes and atoms."""
+        atoms = self._atoms()
+        return (self.codes.to_dense().astype(atoms.dtype, copy=False) @ atoms).astype(
+            self.dtype, copy=False
+        )
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """The atoms' responses, combined by the codes."""
+        return self.codes.apply(X @ self._atoms().T)
+
+    def bits(self) -> Bits:
+        """The codes as a sparse matrix, the atoms as a codebook."""
+        return self.codes.bits() + Bits(codebook=n_bits(self.dictionary))
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """``dictionary`` and the arrays of the codes."""
+        codes, meta = self.codes.pack()
+        arrays = {"dictionary": self.dictionary, **prefixed("codes", codes)}
+        return arrays, {"kind": self.kind, "shape": meta["shape"]}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Dictionary:
+        """The inverse of `pack`."""
+        parts, dictionary = unprefixed("codes", arrays), part(arrays, "dictionary", 2)
+        check_parts(arrays, "dictionary", *prefixed("codes", parts))
+        if dictionary.size == 0 or checked_shape(meta)[1] != dictionary.shape[0]:
+            raise ValueError(
+                f"codes {meta['shape']} do not fit a dictionary of shape {dictionary.shape}"
+            )
+        codes = Sparse.unpack(parts, meta)
+        if codes.dtype != dictionary.dtype:
+            raise ValueError(f"codes {codes!r} do not fit a dictionary of {dictionary.dtype}")
+        return cls(codes, dictionary)
+
+
+def _sizes(
+    shape: tuple[int, int], budget: int, dtype: np.dtype, atoms_per_nonzero: float
+) -> tuple[int, int]:
+    """The most nonzeros an output, and atoms in proportion, that fit the budget."""
+    m, n = shape
+    width = 8 * dtype.itemsize
+    for n_nonzero in range(min(shape), 0, -1):
+        n_atoms = min(max(round(atoms_per_nonzero * n_nonzero), 1), m)
+        if n_nonzero > n_atoms:
+            continue
+        full = Sparse(np.empty(m * n_nonzero, dtype), np.empty((m, n_atoms), bool)).bits().total
+        if n_atoms * n * width + full <= budget:
+            return n_atoms, n_nonzero
+    raise BudgetError(f"one atom and its codes for a {shape} layer do not fit into {budget} bits")
+
+
+def fit_dictionary(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    budget: int,
+    dtype: np.dtype,
+    *,
+    atoms_per_nonzero: float = 2.0,
+    n_rounds: int = 30,
+    random_state: Any = 0,
+) -> Dictionary:
+    """K-SVD on the outputs' weights, in the space where the inputs are white (CoSpaDi, 2025).
+
+    `atoms_per_nonzero` is the number of atoms over the number of nonzeros an output.
+    """
+    check_real(atoms_per_nonzero, "atoms_per_nonzero", low=1)
+    check_int(n_rounds, "n_rounds")
+    n_atoms, n_nonzero = _sizes(W.shape, budget, dtype, atoms_per_nonzero)
+    root = None if gram is None else gram_root(gram, W.shape[1])
+    learned = ksvd(
+        W if root is None else W @ root,
+        n_atoms,
+        n_nonzero_coefs=n_nonzero,
+        max_iter=n_rounds,
+        update="exact",
+        random_state=random_state,
+        n_threads=1,
+    )
+    atoms = learned.dictionary if root is None else learned.dictionary @ _inverse(root)
+    codes, atoms = balanced(learned.codes.toarray(), atoms)
+    support = codes != 0
+    return Dictionary(Sparse(rounded(codes[support], dtype), support), rounded(atoms, dtype))
+
+
+def _inverse(root: np.ndarray) -> np.ndarray:
+    """The pseudo-inverse of the root of a second moment.
+
+    The eigenvalues of the moment are known to `eps` times the largest: the root of `eps` cuts them.
+    """
+    return np.linalg.pinv(root, rcond=np.sqrt(len(root) * np.finfo(np.float64).eps))

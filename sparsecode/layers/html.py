@@ -1,0 +1,241 @@
+"""Reports as one page of HTML that loads nothing: tables, pictures inside it, no remote assets."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from sparsecode import __version__
+from sparsecode._files import atomic_write
+from sparsecode._text import printable
+from sparsecode.layers.report import CompressionReport, is_numeric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Picture", "Table", "png", "render_page", "report_page", "write_page"]
+
+DOTS_PER_INCH = 150
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of a page; columns of numbers are set flush right.
+
+    Attributes
+    ----------
+    caption : str
+        What it shows, and how to read it.
+    header : sequence of str
+        The names of the columns.
+    rows : sequence of sequences of str
+        The cells. What a row stands out for has to be said in a cell, too.
+    highlighted : frozenset of int
+        Rows with a tinted ground.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    highlighted: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture of a page.
+
+    Attributes
+    ----------
+    title : str
+        Its heading.
+    caption : str
+        What to see in it.
+    alt : str
+        The same for those who do not see it.
+    png : bytes
+        The picture itself, see `png`.
+    """
+
+    title: str
+    caption: str
+    alt: str
+    png: bytes
+
+
+def png(figure: Figure) -> bytes:
+    """Draw a matplotlib figure, whatever the backend is.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+        What to draw.
+
+    Returns
+    -------
+    bytes
+        A PNG file.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from sparsecode.layers.html import png
+    >>> png(Figure(figsize=(1, 1)))[1:4]
+    b'PNG'
+    """
+    file = io.BytesIO()
+    # Without the name and version of the software equal figures are equal files.
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return file.getvalue()
+
+
+def render_page(
+    *,
+    title: str,
+    summary: Sequence[str],
+    table: Table,
+    findings: Sequence[str] = (),
+    pictures: Sequence[Picture] = (),
+    commands: Sequence[str] = (),
+) -> str:
+    """Lay out a page: what was done, the table, what follows from it, pictures, how to go on.
+
+    Parameters
+    ----------
+    title : str
+        The title and heading.
+    summary : sequence of str
+        Paragraphs before the table.
+    table : Table
+        The numbers.
+    findings : sequence of str
+        Paragraphs after it.
+    pictures : sequence of Picture
+        Each with its heading and caption.
+    commands : sequence of str
+        What to type next.
+
+    Returns
+    -------
+    str
+        HTML. Every text in it is escaped, and it refers to nothing outside itself.
+
+    Examples
+    --------
+    >>> from sparsecode.layers.html import Table, render_page
+    >>> table = Table(caption="Sizes", header=["name", "bytes"], rows=[["<w>", "8"]])
+    >>> page = render_page(title="Report", summary=["One layer."], table=table)
+    >>> "&lt;w&gt;" in page
+    True
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = _data_uri
+    text = resources.files("sparsecode.layers").joinpath("report.html.j2").read_text("utf-8")
+    columns = list(zip(*table.rows, strict=True))
+    return environment.from_string(text).render(
+        title=title,
+        summary=summary,
+        table=table,
+        numeric=[is_numeric(column) for column in columns] or [False] * len(table.header),
+        findings=findings,
+        pictures=pictures,
+        commands=commands,
+        version=__version__,
+    )
+
+
+def report_page(report: CompressionReport, title: str) -> str:
+    """Lay out what a compression cost and what it lost.
+
+    Parameters
+    ----------
+    report : CompressionReport
+        Of a compressed network.
+    title : str
+        The title and heading.
+
+    Returns
+    -------
+    str
+        HTML, see `render_page`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> from sparsecode.layers.html import report_page
+    >>> small = layers.compress({"w": np.eye(64)}, budget=0.5, methods="sparse")
+    >>> "64x64" in report_page(small.report, "Eye")
+    True
+    """
+    header, rows = report.table()
+    size, errors = report.summary().split("\n")
+    asked = "" if report.budget is None else f"{report.budget:.1%} were asked for. "
+    n_layers = "One layer" if len(rows) == 1 else f"{len(rows)} layers"
+    kept = (
+        f"{n_layers} could be replaced by structures that take fewer bits; a layer whose form is "
+        "“dense” was kept as it is."
+    )
+    return render_page(
+        title=title,
+        summary=[f"{asked}The file takes {size}.", kept],
+        table=Table(
+            caption=f"The layers. Bytes and share are of the whole network. "
+            f"{errors[0].upper()}{errors[1:]}; “-” is not known.",
+            header=header,
+            rows=rows,
+        ),
+    )
+
+
+def write_page(path: str | os.PathLike[str], page: str) -> None:
+    """Write a page, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    page : str
+        HTML.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sparsecode.layers.html import write_page
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page(f"{folder}/page.html", "<!doctype html>")
+    ...     Path(f"{folder}/page.html").read_text()
+    '<!doctype html>'
+    """
+
+    def write_to(file: BinaryIO) -> None:
+        file.write(page.encode())
+
+    atomic_write(path, write_to)
+
+
+def _visible(value: Any) -> Any:
+    """Nothing in a text can reorder or hide what is around it."""
+    return printable(value) if isinstance(value, str) else value
+
+
+def _data_uri(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,384 @@
+"""The laws of a factorization, over every family, dtype, shape and metric."""
+
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from sparsecode.layers import (
+    FAMILIES,
+    Bits,
+    BudgetError,
+    Calibration,
+    LowRank,
+    Sparse,
+    factorize,
+    output_error,
+    unpack,
+)
+from sparsecode.layers.factorizations import RangeError
+
+DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
+SHAPES = [(12, 20), (20, 12), (3, 7), (1, 30)]
+METRICS = ["none", "full", "singular", "dead", "zero"]
+EPS = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-6, "float64": 1e-14}
+FAST = {
+    "dictionary": {"n_rounds": 3},
+    "low_rank+sparse": {"n_rounds": 3},
+}  # options that keep the tests short
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def a_gram(kind, n, rng):
+    """A second moment of inputs that are correlated, too few, partly dead, or all zero."""
+    X = rng.standard_normal((4 * n, n)) @ (np.eye(n) + 0.5 * rng.standard_normal((n, n)))
+    if kind == "singular":
+        X = X[: max(1, n // 2)]
+    if kind == "dead":
+        X[:, ::3] = 0
+    if kind == "zero":
+        X[:] = 0
+    return None if kind == "none" else X.T @ X / len(X)
+
+
+def fitted(W, method, gram=None, budget=0.6, **options):
+    """The form in `budget`, or in more where none fits, even more bits than the layer has."""
+    options = FAST.get(method, {}) | options
+    for share in (budget, 0.8, 1.0):
+        try:
+            return factorize(W, method, budget=share, gram=gram, **options), share
+        except BudgetError:
+            continue
+    metric = None if gram is None or not gram.any() else gram / np.diag(gram).mean()
+    bits, dtype = 3 * 8 * W.nbytes, W.dtype
+    return FAMILIES[method].fit(W.astype(np.float64), metric, bits, dtype, **options), 3
+
+
+def assert_bits_are_those_of_the_packed_arrays(f):
+    arrays, _ = f.pack()
+    bits = f.bits()
+    assert 8 * sum(array.nbytes for array in arrays.values()) == bits.total
+    ends = {"mask": "mask", "indices": "indices", "pointers": "pointers", "dictionary": "codebook"}
+    items = dict.fromkeys(bits.items(), 0)
+    for name, array in arrays.items():
+        items[ends.get(name.rpartition(".")[2], "values")] += 8 * array.nbytes
+    assert items == bits.items()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", FAMILIES)
+def test_laws(rng, method, dtype, shape, metric):
+    W = rng.standard_normal(shape).astype(dtype)
+    gram = a_gram(metric, shape[1], rng)
+    f, share = fitted(W, method, gram)
+    dense = f.to_dense()
+    assert (dense.shape, dense.dtype) == (W.shape, W.dtype)
+    assert (f.shape, f.dtype, f.kind) == (W.shape, W.dtype, method)
+    exact = dense.astype(np.float64)
+    assert np.isfinite(exact).all()
+
+    X = rng.standard_normal((5, shape[1])).astype(np.float64 if dtype == np.float64 else np.float32)
+    scale = np.abs(X).astype(np.float64) @ np.abs(exact).max(axis=0)
+    difference = np.abs(f.apply(X) - X @ exact.T).max(axis=1)
+    assert np.all(difference <= 10 * EPS[np.dtype(dtype).name] * scale)
+
+    assert_bits_are_those_of_the_packed_arrays(f)
+    assert f.bits().total <= share * 8 * W.nbytes
+    arrays, meta = f.pack()
+    again = unpack(arrays, json.loads(json.dumps(meta)))
+    assert again == f
+    assert again.to_dense().tobytes() == dense.tobytes()
+    assert fitted(W, method, gram)[0] == f
+    assert 0 <= output_error(W, dense, gram) <= 1.05  # 1 is the error of a layer of zeros
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_scale_of_the_weights_does_not_matter(rng, method, scale):
+    W = rng.standard_normal((12, 20))
+    gram = a_gram("full", 20, rng)
+    plain, _ = fitted(W, method, gram)
+    f, _ = fitted(W * scale, method, gram)
+    np.testing.assert_allclose(f.to_dense() / scale, plain.to_dense(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_scale_of_the_metric_does_not_matter(rng, method, scale):
+    W = rng.standard_normal((12, 20))
+    gram = a_gram("singular", 20, rng)
+    plain, _ = fitted(W, method, gram)
+    f, _ = fitted(W, method, gram * scale)
+    errors = [output_error(W, form.to_dense(), gram) for form in (f, plain)]
+    np.testing.assert_allclose(errors[0], errors[1], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+@pytest.mark.parametrize("scale", [3e-7, 1e-5, 1e4])
+def test_float16_at_the_ends_of_its_range(rng, method, scale):
+    W = rng.uniform(-1, 1, (16, 48))
+    gram = None if method == "sparse" else a_gram("full", 48, rng)
+    small, plain = (W * scale).astype(np.float16), W.astype(np.float16)
+    error = output_error(small, fitted(small, method, gram)[0].to_dense(), gram)
+    assert error < 1.1 * output_error(plain, fitted(plain, method, gram)[0].to_dense(), gram) + 0.02
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_what_float16_cannot_hold_is_an_error_and_never_infinite(rng, method):
+    W = np.clip(4e4 * rng.standard_normal((16, 24)), -65504, 65504).astype(np.float16)
+    gram = a_gram("full", 24, rng)
+    if method == "dense":
+        assert factorize(W, method, budget=1.0, gram=gram).to_dense().tobytes() == W.tobytes()
+    else:
+        with pytest.raises(RangeError, match="exceeds the range of float16"):
+            fitted(W, method, gram)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("W", [np.zeros((8, 12)), np.ones((8, 12)), np.eye(12)[:8]], ids=str)
+def test_layers_of_low_complexity(rng, method, metric, W):
+    f, _ = fitted(W, method, a_gram(metric, 12, rng))
+    assert np.isfinite(f.to_dense()).all()
+    assert unpack(*f.pack()) == f
+    if not W.any():
+        assert not f.to_dense().any()
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_memory_order_byte_order_and_permission_do_not_matter(rng, method):
+    W = rng.standard_normal((12, 20)).astype(np.float32)
+    f, _ = fitted(W, method)
+    read_only = W.copy()
+    read_only.flags.writeable = False
+    for same in (np.asfortranarray(W), W.astype(">f4"), W[::-1][::-1], read_only):
+        assert fitted(same, method)[0] == f
+    assert f.dtype == np.dtype(np.float32)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_inputs_of_short_dtypes_can_be_applied(rng, method):
+    f, _ = fitted(rng.standard_normal((6, 9)).astype(np.float16), method)
+    X = rng.integers(-3, 4, (4, 9))
+    expected = X @ f.to_dense().astype(np.float64).T
+    for dtype in (np.float16, np.float32, np.int64):
+        np.testing.assert_allclose(f.apply(X.astype(dtype)), expected, atol=0.05)
+
+
+def test_integers_are_stored_as_float64():
+    assert factorize(np.arange(12).reshape(3, 4), "dense", budget=1).dtype == np.float64
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_a_larger_budget_is_no_worse(rng, method):
+    W, gram = rng.standard_normal((24, 40)), a_gram("full", 40, rng)
+    budgets = [1.0] if method == "dense" else [0.3, 0.5, 0.8]
+    forms = [factorize(W, method, budget=b, gram=gram, **FAST.get(method, {})) for b in budgets]
+    errors = [output_error(W, f.to_dense(), gram) for f in forms]
+    assert errors == sorted(errors, reverse=True)
+    assert [f.bits().total for f in forms] == sorted(f.bits().total for f in forms)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_a_budget_that_holds_nothing_is_one_error(rng, method):
+    with pytest.raises(BudgetError, match=r"do(es)? not fit into 30 bits|the budget is 30"):
+        factorize(rng.standard_normal((10, 3)), method, budget=30.5 / (64 * 30))
+
+
+@pytest.mark.parametrize("method", [name for name in FAMILIES if name != "dense"])
+def test_calibration_helps_where_inputs_are_correlated(rng, method):
+    W = rng.standard_normal((32, 48))
+    gram = a_gram("full", 48, rng)
+    blind, _ = fitted(W, method, None, budget=0.4)
+    seeing, _ = fitted(W, method, gram, budget=0.4)
+    assert output_error(W, seeing.to_dense(), gram) < output_error(W, blind.to_dense(), gram)
+
+
+def test_output_error_is_the_relative_error_of_the_outputs(rng):
+    W, V, X = (rng.standard_normal(shape) for shape in [(7, 5), (7, 5), (100, 5)])
+    expected = np.sum((X @ W.T - X @ V.T) ** 2) / np.sum((X @ W.T) ** 2)
+    np.testing.assert_allclose(output_error(W, V, X.T @ X), expected, rtol=1e-12)
+    gram = Calibration.from_arrays({"fc": X}).gram("fc")
+    for scale in (1e-300, 1e150, 1e300):
+        error = output_error(W * scale, V * scale, gram / scale)
+        np.testing.assert_allclose(error, expected, rtol=1e-12)
+    assert output_error(W, np.zeros_like(W), gram) == 1
+    assert output_error(0 * W, 0 * W) == 0
+    assert output_error(0 * W, V) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "lowrank"}, r"method has to be one of .*'low_rank'.* got 'lowrank'"),
+        ({"budget": 0}, r"budget has to be a finite number in \(0, 1\], got 0"),
+        ({"budget": 1.01}, "budget"),
+        ({"budget": float("nan")}, "budget"),
+        ({"damping": -1}, "damping"),
+        ({"damping": -1, "gram": np.eye(4)}, "damping"),
+        ({"gram": np.eye(3)}, r"gram has shape \(3, 3\); the layer has 4 inputs"),
+        ({"gram": np.triu(np.ones((4, 4)))}, "gram has to be symmetric"),
+        ({"gram": np.diag([1.0, 1, 1, -1])}, "gram has a negative diagonal entry"),
+        ({"gram": np.full((4, 4), np.nan)}, "gram contains NaN"),
+        ({"rank": 2}, "method='low_rank' has no option 'rank'; it has none"),
+        ({"method": "dictionary", "atoms": 2}, "has no option 'atoms'; it has atoms_per_nonzero"),
+        ({"method": "dictionary", "atoms_per_nonzero": 0.5}, "atoms_per_nonzero"),
+        ({"method": "dictionary", "atoms_per_nonzero": float("inf")}, "atoms_per_nonzero"),
+        ({"method": "dictionary", "n_rounds": 0}, "n_rounds"),
+        ({"method": "low_rank+sparse", "n_rounds": 0}, "n_rounds"),
+        ({"method": "low_rank+sparse", "low_rank_share": 1}, "low_rank_share"),
+        ({"W": np.full((4, 4), np.nan)}, "W contains NaN"),
+        ({"W": np.full((4, 4), np.inf, np.float16)}, "W contains infinity"),
+        ({"W": np.ones(4)}, "W has to be 2-D"),
+        ({"W": np.ones((0, 4))}, "W is empty"),
+        ({"W": np.ones((4, 4), complex)}, "W is complex"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    good = {"W": np.eye(4), "method": "low_rank", "budget": 1.0}
+    with pytest.raises(ValueError, match=message):
+        factorize(**good | arguments)
+
+
+def test_bits_add_item_by_item():
+    one, two = Bits(values=3, mask=1), Bits(values=4, scales=2)
+    assert one + two == Bits(values=7, mask=1, scales=2)
+    assert (one + two).total == 10
+
+
+def test_equality_is_to_the_bit(rng):
+    f = factorize(rng.standard_normal((6, 8)).astype(np.float32), "low_rank", budget=0.7)
+    assert f != LowRank(f.left.astype(np.float64), f.right.astype(np.float64))
+    assert f != LowRank(np.nextafter(f.left, np.float32(9)), f.right)
+    assert f != "low_rank"
+    assert f == LowRank(np.asfortranarray(f.left), f.right)
+    assert repr(f) == f"LowRank(6x8 float32, rank {f.rank})"
+
+
+def packed(method, rng):
+    W = np.where(rng.random((12, 40)) < 0.05, 5.0, 0.0) + rng.standard_normal((12, 40))
+    return factorize(W, method, budget=0.5 if method != "dense" else 1.0).pack()
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_damaged_arrays_are_refused(rng, method):
+    arrays, meta = packed(method, rng)
+    for name, array in arrays.items():
+        others = {key: a for key, a in arrays.items() if key != name}
+        wrong = [
+            array[..., None],
+            array.reshape(-1)[:0].reshape((0,) * array.ndim),
+            np.empty(array.shape, "U1"),
+            array.astype(complex),
+            array.astype(np.int64),
+            array.astype(bool),
+        ]
+        if method not in ("dense", "low_rank"):  # fewer rows of a matrix are a matrix
+            wrong += [array[:-1], np.concatenate([array, array[:1]])]
+        for bad in wrong:
+            with pytest.raises(ValueError, match=r"packed|fit|layer|positions|pointers|empty"):
+                unpack({**others, name: bad}, meta)
+        with pytest.raises(ValueError, match="has no array"):
+            unpack(others, meta)
+        with pytest.raises(ValueError, match="has an array 'more' that it does not use"):
+            unpack({**arrays, "more": array}, meta)
+    with pytest.raises(ValueError, match="has no array"):
+        unpack({}, meta)
+
+
+@pytest.mark.parametrize("kind", [None, "", "Sparse", 3, ["sparse"], {}, "low_rank "])
+def test_a_wrong_kind_is_refused(rng, kind):
+    arrays, meta = packed("sparse", rng)
+    with pytest.raises(ValueError, match="kind has to be one of"):
+        unpack(arrays, meta | {"kind": kind})
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_the_kind_of_another_family_is_refused(rng, method):
+    arrays, meta = packed(method, rng)
+    for other in FAMILIES:
+        if other != method:
+            with pytest.raises(ValueError, match=r"has no array|does not use"):
+                unpack(arrays, meta | {"kind": other})
+
+
+HOSTILE_SHAPES = [
+    None,
+    "12x40",
+    [],
+    [12],
+    [12, 40, 1],
+    [12, -40],
+    [-12, -40],
+    [0, 40],
+    [12.0, 40],
+    [True, 40],
+    [12, None],
+    ["12", "40"],
+    {"0": 12, "1": 40},
+    [12, 50],
+    [11, 40],
+    [10**9, 10**9],
+    [12, 10**12],
+    [10**30, 10**30],
+]
+
+
+@pytest.mark.parametrize("shape", HOSTILE_SHAPES, ids=str)
+@pytest.mark.parametrize("method", ["sparse", "low_rank+sparse", "dictionary"])
+def test_a_hostile_shape_is_refused(rng, method, shape):
+    arrays, meta = packed(method, rng)
+    with pytest.raises(ValueError, match=r"shape|mask|pointers|layer|positions|fit"):
+        unpack(arrays, meta | {"shape": shape})
+
+
+def test_a_description_that_is_no_mapping_is_refused(rng):
+    arrays, _ = packed("sparse", rng)
+    for meta in (None, [], "sparse", 3):
+        with pytest.raises(ValueError, match="a packed layer is a mapping"):
+            unpack(arrays, meta)
+
+
+def test_a_few_bytes_cannot_ask_for_any_memory():
+    """Row pointers justify the number of rows, nothing the number of columns: hence the limit."""
+    nothing = np.empty(0, np.float32)
+    arrays = {
+        "values": nothing,
+        "indices": np.empty(0, np.uint32),
+        "pointers": np.zeros(1001, "u4"),
+    }
+    meta = {"kind": "sparse", "shape": [1000, 10**8]}
+    with pytest.raises(ValueError, match=r"takes 1\d+ bytes when dense, over the limit"):
+        unpack(arrays, meta)
+    with pytest.raises(ValueError, match="over the limit of 1000; raise max_bytes"):
+        unpack(arrays, meta | {"shape": [1000, 70_000]}, max_bytes=1000)
+    f = unpack(arrays, meta | {"shape": [1000, 70_000]})
+    assert isinstance(f, Sparse)
+    empty = {"left": np.empty((10**6, 0), "f4"), "right": np.empty((0, 10**6), "f4")}
+    with pytest.raises(ValueError, match="are empty"):
+        unpack(empty, {"kind": "low_rank"})
+    thin = {"left": np.ones((10**6, 1), "f4"), "right": np.ones((1, 10**6), "f4")}
+    with pytest.raises(ValueError, match="over the limit"):
+        unpack(thin, {"kind": "low_rank"})
+
+
+def test_a_few_bytes_take_little_memory(rng):
+    """A claim of gigabytes that the factors or the mask disprove is refused before it is met."""
+    import tracemalloc
+
+    cases = [packed(method, rng) for method in ("sparse", "low_rank+sparse", "dictionary")]
+    tracemalloc.start()
+    for arrays, meta in cases:
+        for shape in ([12, 10**9], [10**5, 10**5]):
+            with pytest.raises(ValueError, match=r"mask|fit|pointers|limit"):
+                unpack(arrays, meta | {"shape": shape})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**6
