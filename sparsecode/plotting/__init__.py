@@ -1,0 +1,19 @@
+"""Pictures in scikit-learn's manner: a Display holds numbers, and `plot` draws them.
+
+matplotlib is imported by `plot` alone, so a Display can be made, stored and sent without it.
+"""
+
+from sparsecode.plotting.convergence import ConvergenceDisplay
+from sparsecode.plotting.decomposition import DecompositionDisplay
+from sparsecode.plotting.dictionary import DictionaryDisplay
+from sparsecode.plotting.frontier import FrontierDisplay
+from sparsecode.plotting.spectrum import SpectrumDisplay, effective_rank
+
+__all__ = [
+    "ConvergenceDisplay",
+    "DecompositionDisplay",
+    "DictionaryDisplay",
+    "FrontierDisplay",
+    "SpectrumDisplay",
+    "effective_rank",
+]

@@ -1,0 +1,225 @@
+r"""Singular values, and how many of them matter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.linalg
+
+from sparsecode._validation import check_array
+from sparsecode.plotting._axes import (
+    add_grid,
+    add_legend,
+    axes_or_new,
+    check_labelled,
+    set_integer_ticks,
+    set_log_height,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["SpectrumDisplay", "effective_rank"]
+
+
+def effective_rank(singular_values: Any) -> float:
+    r"""How many singular values matter: the exponential of their entropy.
+
+    .. math:: \exp\Bigl(-\sum_i p_i \log p_i\Bigr), \qquad p_i = \sigma_i / \sum_j \sigma_j
+
+    It is 1 for a matrix of rank one, `r` for `r` equal singular values, never above the rank, and
+    0 for the zero matrix. Scaling the matrix does not change it.
+
+    Parameters
+    ----------
+    singular_values : array of shape (n,)
+        Nonnegative, in descending order.
+
+    Returns
+    -------
+    float
+        Between 1 and `n`, or 0.
+
+    Raises
+    ------
+    ValueError
+        If `singular_values` is not such an array.
+
+    References
+    ----------
+    Roy and Vetterli, "The effective rank: a measure of effective dimensionality", 2007.
+
+    Examples
+    --------
+    >>> from sparsecode.plotting import effective_rank
+    >>> round(effective_rank([2.0, 2.0, 2.0, 0.0]), 12)
+    3.0
+    """
+    s = _check_spectrum(singular_values, "singular_values").astype(np.float64)
+    s = s[s > 0]
+    if s.size == 0:
+        return 0.0
+    s = s / s[0]  # no overflow in the sum, whatever the scale
+    p = s / s.sum()
+    p = p[p > 0]
+    return float(np.exp(-np.sum(p * np.log(p))))
+
+
+class SpectrumDisplay:
+    r"""The singular values of one or more matrices, :math:`\sigma_1 \ge \sigma_2 \ge \dots`
+
+    A spectrum that falls fast belongs to a matrix that few directions describe. The ring on each
+    curve is at its effective rank, rounded; see `effective_rank`.
+
+    Parameters
+    ----------
+    singular_values : mapping of str to array of shape (n,)
+        Nonnegative, in descending order; one curve for each label.
+
+    Attributes
+    ----------
+    singular_values : dict of str to ndarray
+        As given.
+    ax_ : matplotlib Axes
+        After `plot`: where it drew.
+    figure_ : matplotlib Figure
+        After `plot`: the figure of `ax_`.
+    lines_ : list of matplotlib Line2D
+        After `plot`: one curve for each label.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `singular_values` is no mapping, is empty, or holds anything else.
+
+    See Also
+    --------
+    SpectrumDisplay.from_matrix : Compute the singular values of a matrix.
+    SpectrumDisplay.from_estimator : Take those of a fitted estimator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.plotting import SpectrumDisplay
+    >>> display = SpectrumDisplay.from_matrix(np.diag([3.0, 2.0, 1.0]), label="W")
+    >>> display.singular_values["W"]
+    array([3., 2., 1.])
+    """
+
+    ax_: Axes
+    figure_: Any
+    lines_: list[Any]
+
+    def __init__(self, singular_values: Any) -> None:
+        self.singular_values = {
+            label: _check_spectrum(s, f"singular_values[{label!r}]")
+            for label, s in check_labelled(singular_values, "singular_values").items()
+        }
+
+    @classmethod
+    def from_matrix(cls, W: Any, *, label: str = "matrix") -> Self:
+        """Compute all singular values of a matrix.
+
+        Parameters
+        ----------
+        W : array of shape (m, n)
+            The matrix.
+        label : str, default="matrix"
+            What the curve is called.
+
+        Returns
+        -------
+        SpectrumDisplay
+            Ready to `plot`.
+        """
+        return cls({label: scipy.linalg.svdvals(check_array(W, "W"), check_finite=False)})
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, label: str | None = None) -> Self:
+        """Take the singular values of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : RobustPCA, or another with `singular_values_`
+            Fitted.
+        label : str, optional
+            What the curve is called; the name of the class by default.
+
+        Returns
+        -------
+        SpectrumDisplay
+            Ready to `plot`.
+
+        Raises
+        ------
+        ValueError
+            If the rank is zero: there is no singular value then.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(estimator, "singular_values_")
+        return cls({label or type(estimator).__name__: estimator.singular_values_})
+
+    def plot(self, ax: Axes | None = None, *, cumulative: bool = False) -> Self:
+        r"""Draw the spectra.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure by default.
+        cumulative : bool, default=False
+            False: the singular values, on a logarithmic scale, down to rounding error.
+            True: the share of the energy that the leading `k` hold,
+            :math:`\sum_{i \le k} \sigma_i^2 / \sum_i \sigma_i^2`.
+
+        Returns
+        -------
+        SpectrumDisplay
+            Itself, with `ax_`, `figure_` and `lines_`.
+        """
+        self.ax_ = ax = axes_or_new(ax, (6.4, 4.2))
+        self.figure_, self.lines_ = ax.figure, []
+        for _, s, style in styled(self.singular_values):
+            rank = effective_rank(s)
+            height = _energy_share(s) if cumulative else _above_rounding(s)
+            curve, ring = (
+                {"marker": "", "label": None},
+                {"markersize": 9, "markerfacecolor": "white"},
+            )
+            ring |= {"marker": "o", "label": f"{style['label']}: effective rank {rank:.3g}"}
+            self.lines_ += ax.plot(np.arange(1, s.size + 1), height, **{**style, **curve})
+            nearest = max(round(rank), 1)
+            ax.plot([nearest], [height[nearest - 1]], **{**style, **ring})
+        if cumulative:
+            ax.set(ylim=(0, 1.03), ylabel="share of the energy")
+        else:
+            ax.set_ylabel("singular value")
+            set_log_height(ax)
+        ax.set_xlabel("index")
+        set_integer_ticks(ax.xaxis)
+        add_grid(ax)
+        add_legend(ax)
+        return self
+
+
+def _check_spectrum(s: Any, name: str) -> np.ndarray:
+    s = check_array(s, name, ndim=1)
+    if s[-1] < 0 or np.any(np.diff(s) > 0):
+        raise ValueError(
+            f"{name} has to be nonnegative and in descending order: np.sort(...)[::-1]"
+        )
+    return s
+
+
+def _energy_share(s: np.ndarray) -> np.ndarray:
+    if s[0] == 0:
+        return np.zeros(s.size)
+    energy = np.cumsum(np.square(s.astype(np.float64) / s[0]))
+    return energy / energy[-1]
+
+
+def _above_rounding(s: np.ndarray) -> np.ndarray:
+    """NaN for what rounding alone can put there: its logarithm says nothing of the matrix."""
+    return np.where(s > s[0] * (s.size * np.finfo(s.dtype).eps), s, np.nan)
