@@ -1,0 +1,8 @@
+"""The scikit-learn face: each estimator validates, calls one solver and keeps what it found."""
+
+from sparsecode.estimators._coding import SparseCoder
+from sparsecode.estimators._compressed_sensing import CompressedSensing
+from sparsecode.estimators._dictionary import KSVD
+from sparsecode.estimators._robust_pca import RobustPCA
+
+__all__ = ["KSVD", "CompressedSensing", "RobustPCA", "SparseCoder"]

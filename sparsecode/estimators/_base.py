@@ -1,0 +1,43 @@
+"""What the estimators share: dtypes, the names of outputs, and the way back from codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from sparsecode._validation import check_array, check_operator
+
+
+class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """float32 and float64 come out as they went in; outputs are named after the class."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def check_samples(estimator: Transformer, X: Any, *, reset: bool) -> np.ndarray:
+    """Rows of float32 or float64; `reset` says whether they set the number of features."""
+    return validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+
+
+def check_codes(codes: Any, name: str, width: int) -> Any:
+    """A dense or CSR array with one row a sample and `width` columns."""
+    if sp.issparse(codes):
+        codes = check_operator(codes, name, allow_complex=False)
+    else:
+        codes = check_array(codes, name, allow_empty=width == 0)
+    if codes.shape[1] != width:
+        raise ValueError(f"{name} has {codes.shape[1]} columns; transform gives {width}")
+    return codes
+
+
+def synthesize(codes: Any, components: np.ndarray) -> np.ndarray:
+    """``codes @ components`` in the dtype of the codes."""
+    codes = check_codes(codes, "codes", components.shape[0])
+    return codes @ components.astype(codes.dtype, copy=False)

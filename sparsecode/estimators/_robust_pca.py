@@ -1,0 +1,235 @@
+"""A subspace that gross corruption does not move, and new rows seen in it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from sparsecode._validation import check_real
+from sparsecode.estimators._base import Transformer, check_samples, synthesize
+from sparsecode.solvers import principal_component_pursuit, robust_projection
+
+__all__ = ["RobustPCA"]
+
+# The certificate bounds the square of the error in the fitted part of a row, so that 1e-14 makes
+# that part right to 1e-7 of the row, whichever rows are solved together with it.
+TRANSFORM_TOL = 1e-14
+
+
+class RobustPCA(Transformer):
+    r"""Robust principal component analysis: low rank plus sparse.
+
+    `fit` splits the data by principal component pursuit,
+
+    .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1,
+
+    and keeps orthonormal rows :math:`V` that span the rows of :math:`L`. `transform` is robust as
+    well: for each new row `x` it solves
+
+    .. math:: \min_{z, s} \tfrac12 \|x - z V - s\|_2^2 + \alpha_t \|s\|_1
+
+    and returns the coordinates :math:`z`, which grossly corrupted entries hardly move. Nothing is
+    centred: where the mean matters, put a scaler in front.
+
+    Parameters
+    ----------
+    alpha : float, optional
+        The weight of the l1 norm in `fit`; ``1 / sqrt(max(X.shape))`` by default, which needs no
+        tuning under the conditions of Candes et al.
+    transform_alpha : float, optional
+        :math:`\alpha_t`, in the units of the data: residuals well above it count as corruption,
+        and each corrupted entry pulls with this force, no more. By default a hundredth of the
+        root mean square of `low_rank_` (of the data, if that is zero; 1.0, if those are zero too):
+        under the conditions of Candes et al. this leaves the training rows where `fit` put them,
+        to less than a thousandth of their norm. Smaller values leave less, and take more
+        iterations. Give the level of the noise if the data are noisy.
+    tol : float, default=1e-7
+        `fit` stops when ``||X - L - S||_F <= tol * ||X||_F`` and the duality gap is at most 1 % of
+        the objective. A `tol` below eight roundings of the dtype counts as these.
+    max_iter : int, default=1000
+        Iterations of `fit` at the most, one singular value decomposition each.
+
+    Attributes
+    ----------
+    low_rank_, sparse_ : ndarray of shape (n_samples, n_features)
+        The two parts of the data.
+    components_ : ndarray of shape (rank_, n_features)
+        Orthonormal rows that span the rows of `low_rank_`.
+    singular_values_ : ndarray of shape (rank_,)
+        Those of `low_rank_`.
+    rank_ : int
+        The rank of `low_rank_`; it may be 0, and codes then have no columns.
+    alpha_, transform_alpha_ : float
+        The weights that were used.
+    n_iter_ : int
+        Iterations of `fit`.
+    dual_gap_ : float
+        Relative: no split of the data has an objective below ``1 - dual_gap_`` times that of
+        ``(low_rank_, X - low_rank_)``.
+    n_features_in_ : int
+        Features seen by `fit`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range or an entry of the data is NaN or infinite.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` was reached first; or, from `transform`, if the certificate (a relative
+        duality gap, for every row) is not down to 1e-14 after 10,000 iterations.
+
+    See Also
+    --------
+    sparsecode.solvers.principal_component_pursuit : The solver of `fit`.
+    sparsecode.solvers.robust_projection : The solver of `transform`.
+
+    Notes
+    -----
+    `transform` gives back the split of the training rows only as far as they are low rank plus
+    sparse. Where they are not, `fit` also shrinks the low-rank part, which `transform` does not.
+
+    `fit` computes in the precision of its input. `transform` computes in float64 whatever it is
+    given, and returns that dtype: in float32 no certificate could promise that the answer of a row
+    owes nothing to the rows beside it.
+
+    References
+    ----------
+    Candes, Li, Ma and Wright, "Robust principal component analysis?", 2011; Huber, "Robust
+    estimation of a location parameter", 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import RobustPCA
+    >>> from sparsecode.datasets import make_low_rank_plus_sparse
+    >>> X, low_rank, sparse = make_low_rank_plus_sparse(60, rank=2, density=0.05, random_state=0)
+    >>> model = RobustPCA().fit(X)
+    >>> model.rank_, np.allclose(model.low_rank_, low_rank, atol=1e-4)
+    (2, True)
+    >>> clean = low_rank[:1].copy()
+    >>> corrupted = clean.copy()
+    >>> corrupted[0, 7] += 100
+    >>> np.allclose(model.inverse_transform(model.transform(corrupted)), clean, atol=1e-2)
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float | None = None,
+        transform_alpha: float | None = None,
+        tol: float = 1e-7,
+        max_iter: int = 1000,
+    ) -> None:
+        self.alpha = alpha
+        self.transform_alpha = transform_alpha
+        self.tol = tol
+        self.max_iter = max_iter
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Split the data into low rank plus sparse.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            The data, one sample a row.
+        y : None
+            Ignored; it is there for pipelines.
+
+        Returns
+        -------
+        RobustPCA
+            The estimator itself.
+        """
+        X = check_samples(self, X, reset=True)
+        weight = self.transform_alpha
+        if weight is not None:
+            weight = check_real(weight, "transform_alpha", low=0, open_low=True)
+        self.alpha_ = float(1 / np.sqrt(max(X.shape))) if self.alpha is None else self.alpha
+        result = principal_component_pursuit(
+            X, alpha=self.alpha_, tol=self.tol, max_iter=self.max_iter
+        )
+        self.low_rank_ = result.low_rank
+        self.sparse_ = result.sparse
+        self.components_ = result.components
+        self.singular_values_ = result.singular_values
+        self.rank_ = result.rank
+        self.n_iter_ = result.n_iter
+        self.dual_gap_ = result.dual_gap
+        if weight is None:
+            weight = 1e-2 * (_root_mean_square(self.low_rank_) or _root_mean_square(X)) or 1.0
+        self.transform_alpha_ = weight
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Coordinates of rows in the subspace, each with its own corruption set aside.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Rows, of the training data or new.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, rank_)
+            The coordinates :math:`z`.
+        """
+        return self._project(X)[0]
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows of given coordinates, ``z @ components_``.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, rank_)
+            Coordinates, one row's a row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The rows, free of corruption.
+        """
+        check_is_fitted(self)
+        return synthesize(X, self.components_)
+
+    def decompose(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The two parts of rows, of the training data or new.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        low_rank : ndarray of shape (n_samples, n_features)
+            What the subspace explains, ``z @ components_``.
+        sparse : ndarray of shape (n_samples, n_features)
+            The corruption; no entry of ``X - low_rank - sparse`` exceeds `transform_alpha_`.
+        """
+        z, sparse = self._project(X)
+        return z @ self.components_.astype(z.dtype, copy=False), sparse
+
+    def _project(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        check_is_fitted(self)
+        X = check_samples(self, X, reset=False)
+        z, result = robust_projection(
+            X.astype(np.float64, copy=False),
+            self.components_,
+            self.transform_alpha_,
+            tol=TRANSFORM_TOL,
+        )
+        return z.astype(X.dtype, copy=False), result.x.T.astype(X.dtype, copy=False)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.rank_
+
+
+def _root_mean_square(X: np.ndarray) -> float:
+    size = float(np.max(np.abs(X)))  # in units of it no square leaves the range
+    return size * float(np.sqrt(np.mean(np.square(X / size, dtype=np.float64)))) if size else 0.0

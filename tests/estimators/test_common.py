@@ -1,0 +1,255 @@
+"""What holds for every estimator: scikit-learn's own suite, and what its users build with them."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sparsecode import KSVD, CompressedSensing, RobustPCA, SparseCoder, estimators
+
+# A new estimator, or a new way to use one, is tested by being listed. The suite sets
+# n_components=1 here and there, which n_nonzero_coefs must allow.
+ESTIMATORS = [
+    SparseCoder(),
+    SparseCoder(n_components=20, algorithm="lasso", alpha=0.1, positive=True),
+    SparseCoder("identity", algorithm="threshold", alpha=0.1, sparse_output=True),
+    KSVD(),
+    KSVD(8, n_nonzero_coefs=1, update="exact", init="dct", sparse_output=True),
+    RobustPCA(),
+    RobustPCA(alpha=0.5, transform_alpha=0.1),
+    RobustPCA(alpha=0.01),
+    CompressedSensing(),
+    CompressedSensing(3, sensing="bernoulli", solver="fista", alpha=0.1),
+    CompressedSensing(sensing="dct", basis="dct", solver="fista"),
+]
+DENSE = [e for e in ESTIMATORS if not getattr(e, "sparse_output", False)]
+EACH = [SparseCoder(n_components=20), KSVD(20), RobustPCA(), CompressedSensing(7)]
+
+
+def named(estimator: Any) -> str:
+    return type(estimator).__name__
+
+
+def samples(n: int = 40, n_features: int = 12, dtype: Any = np.float64) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    mixed = rng.standard_normal((n, 4)) @ rng.standard_normal((4, n_features))
+    return (mixed + 0.1 * rng.standard_normal((n, n_features))).astype(dtype)
+
+
+def seeded(estimator: Any) -> Any:
+    estimator = clone(estimator)
+    return (
+        estimator.set_params(random_state=0)
+        if "random_state" in estimator.get_params()
+        else estimator
+    )
+
+
+def as_bytes(Z: Any) -> bytes:
+    return (Z.toarray() if sp.issparse(Z) else np.ascontiguousarray(Z)).tobytes()
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learns_whole_suite(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_every_estimator_is_in_the_registry() -> None:
+    assert {named(e) for e in ESTIMATORS} == set(estimators.__all__)
+    assert {named(e) for e in EACH} == set(estimators.__all__)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_the_suite_asks_for_nothing_unusual(estimator: Any) -> None:
+    tags = estimator.__sklearn_tags__()
+    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+    assert not tags.no_validation
+    assert not tags.non_deterministic
+    assert not tags._skip_test
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_a_pickled_estimator_gives_the_same_bits(estimator: Any) -> None:
+    X = samples()
+    fitted = seeded(estimator).fit(X)
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert as_bytes(loaded.transform(X)) == as_bytes(fitted.transform(X))
+    back = fitted.inverse_transform(fitted.transform(X))
+    assert as_bytes(loaded.inverse_transform(fitted.transform(X))) == as_bytes(back)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_the_same_seed_gives_the_same_bits(estimator: Any) -> None:
+    X = samples()
+    first, second = seeded(estimator), seeded(estimator)
+    assert as_bytes(first.fit_transform(X)) == as_bytes(second.fit_transform(X))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [SparseCoder(n_components=20), KSVD(20, n_nonzero_coefs=2), CompressedSensing(7)],
+    ids=named,
+)
+def test_the_number_of_threads_changes_no_bit(estimator: Any) -> None:
+    X = samples(n=700)  # more than two tiles
+    one, two = (seeded(estimator).set_params(n_threads=n) for n in (1, 2))
+    codes = one.fit_transform(X)
+    assert as_bytes(two.fit_transform(X)) == as_bytes(codes)
+    assert as_bytes(one.inverse_transform(codes)) == as_bytes(two.inverse_transform(codes))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize(
+    ("given", "expected"), [(np.float32, np.float32), (np.float64, np.float64), (int, np.float64)]
+)
+def test_dtypes_come_out_as_they_went_in(estimator: Any, given: Any, expected: Any) -> None:
+    X = (10 * samples()).astype(given)
+    fitted = seeded(estimator).fit(X)
+    codes = fitted.transform(X)
+    assert codes.dtype == expected
+    assert fitted.inverse_transform(codes).dtype == expected
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_float32_data_pass_through_an_estimator_fitted_in_float64(estimator: Any) -> None:
+    fitted = seeded(estimator).fit(samples())
+    codes = fitted.transform(samples(dtype=np.float32))
+    assert codes.dtype == np.float32
+    assert fitted.inverse_transform(codes).dtype == np.float32
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("estimator", DENSE, ids=str)
+def test_data_frames_have_names(estimator: Any, library: str) -> None:
+    frames = pytest.importorskip(library)
+    X = samples()
+    fitted = seeded(estimator).set_output(transform=library).fit(X)
+    frame = fitted.transform(X)
+    assert isinstance(frame, frames.DataFrame)
+    plain = seeded(estimator).fit(X)
+    width, prefix = plain.transform(X).shape[1], named(estimator).lower()
+    assert list(frame.columns) == [f"{prefix}{i}" for i in range(width)]
+    assert list(frame.columns) == list(plain.get_feature_names_out())
+    np.testing.assert_array_equal(frame.to_numpy(), plain.transform(X))
+    # A frame of codes is as good as an array on the way back.
+    back = plain.inverse_transform(plain.transform(X))
+    np.testing.assert_allclose(fitted.inverse_transform(frame), back, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", [SparseCoder(sparse_output=True), KSVD(sparse_output=True)])
+def test_sparse_codes_are_no_data_frame(estimator: Any) -> None:
+    pytest.importorskip("pandas")
+    estimator.set_output(transform="pandas")
+    with pytest.raises(ValueError, match="outputs a scipy sparse matrix"):
+        estimator.fit_transform(samples())
+
+
+def test_a_grid_search_over_a_pipeline_learns_digits() -> None:
+    X, y = load_digits(return_X_y=True)
+    pipeline = make_pipeline(
+        StandardScaler(), KSVD(n_nonzero_coefs=1, max_iter=3, random_state=0), RidgeClassifier()
+    )
+    grid = {"ksvd__n_components": [4, 40]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(X[:600], y[:600])
+    assert search.best_params_ == {"ksvd__n_components": 40}
+    assert search.score(X[600:], y[600:]) > 0.7
+
+
+@pytest.mark.parametrize("estimator", EACH, ids=named)
+def test_every_estimator_runs_inside_a_search(estimator: Any) -> None:
+    X, y = load_digits(n_class=2, return_X_y=True)
+    pipeline = make_pipeline(seeded(estimator), RidgeClassifier())
+    search = GridSearchCV(pipeline, {"ridgeclassifier__alpha": [1.0]}, cv=2).fit(X[:60], y[:60])
+    assert search.best_score_ > 0.9
+
+
+@pytest.mark.parametrize("estimator", EACH, ids=named)
+class TestBadInput:
+    def test_nan(self, estimator: Any) -> None:
+        X = samples()
+        fitted = clone(estimator).fit(X)
+        X[3, 4] = np.nan
+        for call in (clone(estimator).fit, fitted.transform):
+            with pytest.raises(ValueError, match="Input X contains NaN"):
+                call(X)
+        codes = fitted.transform(samples())
+        codes[0, 0] = np.nan
+        with pytest.raises(ValueError, match="contains NaN"):
+            fitted.inverse_transform(codes)
+
+    def test_width(self, estimator: Any) -> None:
+        fitted = clone(estimator).fit(samples())
+        with pytest.raises(ValueError, match=r"X has 5 features, but .* expecting 12"):
+            fitted.transform(np.ones((2, 5)))
+        width = fitted.transform(samples()).shape[1]
+        with pytest.raises(ValueError, match=f"has {width + 1} columns; transform gives {width}"):
+            fitted.inverse_transform(np.ones((2, width + 1)))
+
+    def test_not_fitted(self, estimator: Any) -> None:
+        for call in (estimator.transform, estimator.inverse_transform):
+            with pytest.raises(NotFittedError, match=r"not fitted yet"):
+                call(samples())
+
+    def test_complex(self, estimator: Any) -> None:
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            clone(estimator).fit(samples() * 1j)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (SparseCoder(algorithm="opm"), "algorithm has to be one of .*'omp'.*, got 'opm'"),
+        (SparseCoder("dst"), "dictionary has to be one of 'dct', 'identity', got 'dst'"),
+        (SparseCoder(alpha=0.1), "alpha is not used by omp"),
+        (SparseCoder(positive=True), "positive is not used by omp"),
+        (SparseCoder(algorithm="lasso"), "algorithm='lasso' needs alpha"),
+        (
+            SparseCoder(algorithm="lasso", alpha=1.0, n_nonzero_coefs=2),
+            "n_nonzero_coefs is not used",
+        ),
+        (SparseCoder(algorithm="threshold", alpha=1.0, tol=1e-3), "tol is not used by threshold"),
+        (SparseCoder(n_nonzero_coefs=13), "n_nonzero_coefs has to be between 1 and 12, got 13"),
+        (SparseCoder(residual_tol=-1.0), "residual_tol has to be a finite number"),
+        (SparseCoder("identity", n_components=13), "n_components has to be between 1 and 12"),
+        (SparseCoder(np.eye(12), n_components=3), "n_components is not used by a dictionary"),
+        (SparseCoder(np.eye(5)), "X has 12 features but dictionary has 5"),
+        (KSVD(update="fast"), "update has to be one of 'approximate', 'exact', got 'fast'"),
+        (KSVD(0), "n_components has to be at least 1, got 0"),
+        (KSVD(4, n_nonzero_coefs=5), "n_nonzero_coefs has to be between 1 and 4, got 5"),
+        (KSVD(init="pca"), "init has to be one of 'data', 'dct', got 'pca'"),
+        (KSVD(3, init=np.eye(4, 12)), r"init has shape \(4, 12\); it has to be \(3, 12\)"),
+        (RobustPCA(alpha=0.0), "alpha has to be a finite number"),
+        (RobustPCA(transform_alpha=-1.0), "transform_alpha has to be a finite number"),
+        (RobustPCA(max_iter=0), "max_iter has to be at least 1, got 0"),
+        (CompressedSensing(sensing="gauss"), "sensing has to be one of .*'gaussian', got 'gauss'"),
+        (CompressedSensing(basis="haar"), "basis has to be one of 'dct', 'identity', got 'haar'"),
+        (CompressedSensing(solver="opm"), "solver has to be one of 'fista', 'omp', got 'opm'"),
+        (CompressedSensing(0), "n_measurements has to be at least 1, got 0"),
+        (CompressedSensing(13, sensing="dct"), "n_measurements has to be between 1 and 12"),
+        (CompressedSensing(alpha=0.1), "alpha is not used by solver='omp'"),
+        (CompressedSensing(solver="fista", n_threads=2), "n_threads is not used by solver='fista'"),
+        (CompressedSensing(solver="fista", alpha=0.1, alpha_ratio=0.1), "exactly one of alpha"),
+        (CompressedSensing(solver="fista", alpha_ratio=2.0), "alpha_ratio has to be a finite"),
+        (CompressedSensing(n_nonzero_coefs=13), "n_nonzero_coefs has to be between 1 and 12"),
+        (CompressedSensing(4, sensing=np.eye(12)), "n_measurements is not used by a sensing"),
+        (CompressedSensing(sensing=np.eye(12), random_state=0), "random_state is not used by"),
+        (CompressedSensing(sensing=np.eye(5)), "X has 12 features but sensing has 5 columns"),
+        (CompressedSensing(sensing=1j * np.eye(12)), "sensing is complex"),
+        (CompressedSensing(basis=np.eye(5)), "X has 12 features but basis has 5"),
+        (CompressedSensing(basis=KSVD()), "basis is a KSVD without components_; fit it first"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else named(value),
+)
+def test_a_wrong_parameter_is_named_by_fit(estimator: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(samples())

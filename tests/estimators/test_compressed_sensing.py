@@ -1,0 +1,203 @@
+"""Measurements, and signals back from them."""
+
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import orthogonal_mp
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from sparsecode import KSVD, CompressedSensing
+from sparsecode.datasets import make_compressed_measurements
+from sparsecode.estimators import _compressed_sensing
+from sparsecode.operators import subsampled_dct
+
+M, N, K = 40, 100, 5
+Y, A, X = make_compressed_measurements(
+    30, n_features=N, n_measurements=M, n_nonzero_coefs=K, random_state=0
+)
+ROWS = np.random.default_rng(0).permutation(N)[:M]
+
+
+class Foreign:
+    """No LinearOperator, but it looks like one."""
+
+    shape, dtype = A.shape, A.dtype
+
+    def matvec(self, x: np.ndarray) -> np.ndarray:
+        return A @ x
+
+    def rmatvec(self, y: np.ndarray) -> np.ndarray:
+        return A.T @ y
+
+
+def sparse_in(basis: str) -> np.ndarray:
+    return X if basis == "identity" else scipy.fft.idct(X, norm="ortho")
+
+
+@pytest.mark.parametrize("basis", ["identity", "dct"])
+@pytest.mark.parametrize("sensing", ["gaussian", "bernoulli", "dct"])
+def test_sparse_signals_come_back_exactly(sensing: str, basis: str) -> None:
+    if sensing == basis:
+        pytest.skip("a cosine seen through cosines: most measurements are zero")
+    signals = sparse_in(basis)
+    sensor = CompressedSensing(M, sensing=sensing, basis=basis, random_state=1)
+    measured = sensor.fit_transform(signals)
+    assert measured.shape == (30, M)
+    np.testing.assert_allclose(sensor.inverse_transform(measured), signals, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "sensing",
+    [A, sp.csr_array(A), aslinearoperator(A), Foreign(), subsampled_dct(N, ROWS)],
+    ids=["array", "sparse", "operator", "foreign", "dct"],
+)
+@pytest.mark.parametrize("solver", ["omp", "fista"])
+@pytest.mark.parametrize("size", [2**24, 0], ids=["written out", "operator"])
+def test_the_operator_may_be_given(
+    sensing: Any, solver: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_compressed_sensing, "DENSE_SIZE", size)
+    sensor = CompressedSensing(sensing=sensing, solver=solver).fit(X)
+    assert sensor.n_measurements_ == M
+    tolerance = 1e-10 if solver == "omp" else 1e-2
+    recovered = sensor.inverse_transform(sensor.transform(X))
+    np.testing.assert_allclose(recovered, X, rtol=0, atol=tolerance * np.abs(X).max())
+
+
+def test_transform_measures() -> None:
+    np.testing.assert_allclose(CompressedSensing(sensing=A).fit_transform(X), Y, atol=1e-12)
+    drawn = CompressedSensing(M, random_state=0).fit(X)
+    np.testing.assert_allclose(drawn.transform(X), X @ drawn.sensing_matrix_.T, atol=1e-12)
+    cosines = CompressedSensing(M, sensing="dct", random_state=0).fit(X)
+    expected = scipy.fft.dct(X, norm="ortho")[:, cosines.frequencies_]
+    np.testing.assert_allclose(cosines.transform(X), expected, rtol=0, atol=1e-12)
+
+
+def test_the_laws_of_the_entries() -> None:
+    wide = np.zeros((1, 2000))
+    normal = CompressedSensing(500, random_state=0).fit(wide).sensing_matrix_
+    assert normal.std() * np.sqrt(500) == pytest.approx(1, abs=0.005)  # 5 standard errors
+    assert abs(normal.mean()) * np.sqrt(500) < 0.005
+    signs = CompressedSensing(500, sensing="bernoulli", random_state=0).fit(wide).sensing_matrix_
+    np.testing.assert_allclose(np.abs(signs), 1 / np.sqrt(500), rtol=1e-15)
+    assert abs(signs.mean()) * np.sqrt(500) < 0.005
+
+
+def test_attributes_say_what_there_is() -> None:
+    drawn = CompressedSensing(random_state=0)
+    assert not hasattr(drawn, "measurement_operator_")
+    drawn.fit(np.zeros((2, 11)))
+    assert drawn.n_measurements_ == 6
+    assert drawn.measurement_operator_ is drawn.sensing_matrix_
+    assert drawn.frequencies_ is drawn.components_ is None
+    drawn.set_params(sensing="dct").fit(np.zeros((2, 11)))  # nothing stays from the fit before
+    assert drawn.sensing_matrix_ is None
+    assert isinstance(drawn.measurement_operator_, LinearOperator)
+    assert drawn.measurement_operator_.shape == (6, 11)
+    assert np.all(np.diff(drawn.frequencies_) > 0)
+
+
+def test_omp_is_that_of_scikit_learn() -> None:
+    sensor = CompressedSensing(sensing=A, n_nonzero_coefs=3).fit(X)
+    # Every column of the peer's is normalised first.
+    norms = np.linalg.norm(A, axis=0)
+    expected = orthogonal_mp(A / norms, Y.T, n_nonzero_coefs=3) / norms[:, None]
+    np.testing.assert_allclose(sensor.inverse_transform(Y), expected.T, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("parameters", [{"alpha": 0.1}, {"alpha_ratio": 0.1}], ids=str)
+def test_fista_is_the_lasso(parameters: dict[str, float]) -> None:
+    sensor = CompressedSensing(sensing=A, solver="fista", tol=1e-12, **parameters).fit(X)
+    for y, x in zip(Y[:3], sensor.inverse_transform(Y[:3]), strict=True):
+        alpha = parameters.get("alpha", 0.1 * np.abs(A.T @ y).max())
+        best = cp.Variable(N)
+        cost = 0.5 * cp.sum_squares(y - A @ best) + alpha * cp.norm1(best)
+        lowest = cp.Problem(cp.Minimize(cost)).solve(solver=cp.CLARABEL)
+        ours = 0.5 * np.sum((y - A @ x) ** 2) + alpha * np.abs(x).sum()
+        assert ours == pytest.approx(lowest, rel=1e-7)
+        np.testing.assert_allclose(x, best.value, rtol=0, atol=1e-3)
+
+
+def test_a_signal_does_not_depend_on_its_neighbours() -> None:
+    measured = Y.copy()
+    measured[0] *= 1e6  # a fraction of the largest alpha of all would be too much for the others
+    measured[1] = 0
+    for solver, given in (("omp", {}), ("fista", {"tol": 1e-12})):
+        sensor = CompressedSensing(sensing=A, solver=solver, **given).fit(X)
+        together = sensor.inverse_transform(measured)
+        np.testing.assert_array_equal(together[1], 0)
+        for i in (2, 3):
+            alone = sensor.inverse_transform(measured[i : i + 1])[0]
+            np.testing.assert_allclose(together[i], alone, rtol=0, atol=1e-5)
+
+
+def test_as_many_measurements_as_features_determine_any_signal() -> None:
+    signals = np.random.default_rng(0).standard_normal((10, 24))
+    sensor = CompressedSensing(24, random_state=0)
+    recovered = sensor.fit(signals).inverse_transform(sensor.transform(signals))
+    np.testing.assert_allclose(recovered, signals, rtol=0, atol=1e-8)
+
+
+def test_noise_is_not_fitted_where_its_level_is_known() -> None:
+    sigma = 0.02
+    noisy = Y + sigma * np.random.default_rng(0).standard_normal(Y.shape)
+
+    def error(**parameters: Any) -> float:
+        recovered = CompressedSensing(sensing=A, **parameters).fit(X).inverse_transform(noisy)
+        return float(np.linalg.norm(recovered - X) / np.linalg.norm(X))
+
+    told = error(residual_tol=sigma * np.sqrt(M))
+    assert told < 0.05
+    assert told < 0.7 * error()
+
+
+@pytest.mark.parametrize("wrap", [lambda e: e, lambda e: e.components_, FrozenEstimator])
+def test_a_learned_dictionary_is_a_basis(wrap: Any) -> None:
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((30, 20))
+    codes = rng.standard_normal((400, 30)) * (rng.random((400, 30)) < 0.04)
+    learner = KSVD(30, n_nonzero_coefs=3, random_state=0).fit(codes @ atoms)
+    signals = learner.transform(codes @ atoms)[:50, :] @ learner.components_
+    sensor = CompressedSensing(16, basis=wrap(learner), n_nonzero_coefs=3, random_state=0)
+    measured = sensor.fit_transform(signals)
+    recovered = sensor.inverse_transform(measured)
+    np.testing.assert_array_equal(sensor.components_, learner.components_)
+    exact = np.linalg.norm(recovered - signals, axis=1) < 1e-8 * np.linalg.norm(signals)
+    assert exact.mean() > 0.8
+
+
+def test_a_frozen_dictionary_survives_cloning() -> None:
+    from sklearn.linear_model import Ridge
+
+    signals = np.random.default_rng(0).standard_normal((60, 12))
+    learner = KSVD(15, random_state=0, max_iter=2).fit(signals)
+    sensor = CompressedSensing(11, basis=FrozenEstimator(learner), random_state=0)
+    scores = cross_val_score(make_pipeline(sensor, Ridge()), signals, signals @ np.ones(12), cv=2)
+    assert scores.min() > 0.5
+
+
+def test_threads_are_refused_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_compressed_sensing, "DENSE_SIZE", 0)
+    sensor = CompressedSensing(M, sensing="dct", n_threads=2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="n_threads is not used by omp on an operator"):
+        sensor.inverse_transform(sensor.transform(X))
+
+
+def test_a_complex_operator_is_refused() -> None:
+    with pytest.raises(ValueError, match="sensing is complex"):
+        CompressedSensing(sensing=aslinearoperator(1j * A)).fit(X)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+@pytest.mark.parametrize("solver", ["omp", "fista"])
+def test_scale_does_not_matter(solver: str, scale: float) -> None:
+    sensor = CompressedSensing(sensing=A, solver=solver).fit(X)
+    recovered = sensor.inverse_transform(scale * Y) / scale
+    np.testing.assert_allclose(recovered, sensor.inverse_transform(Y), rtol=0, atol=1e-4)

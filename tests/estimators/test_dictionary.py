@@ -1,0 +1,65 @@
+"""Learned dictionaries."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sparsecode import KSVD, SparseCoder
+from sparsecode.datasets import load_image_patches, make_sparse_coded_signals
+from sparsecode.solvers import ksvd, sparse_encode
+
+DATA = make_sparse_coded_signals(
+    400, n_components=12, n_features=8, n_nonzero_coefs=2, random_state=0
+)
+
+
+def test_fit_and_transform_are_the_solvers() -> None:
+    learner = KSVD(12, n_nonzero_coefs=2, max_iter=5, random_state=3).fit(DATA.X)
+    result = ksvd(DATA.X, 12, n_nonzero_coefs=2, max_iter=5, random_state=3)
+    np.testing.assert_array_equal(learner.components_, result.dictionary)
+    assert learner.n_iter_ == result.n_iter == 5
+    assert set(learner.history_) == set(result.history)
+    expected = sparse_encode(DATA.X, result.dictionary, n_nonzero_coefs=2)
+    np.testing.assert_array_equal(learner.transform(DATA.X), expected.toarray())
+
+
+def test_error_is_what_the_fit_left_over() -> None:
+    learner = KSVD(12, n_nonzero_coefs=2, max_iter=30, random_state=0).fit(DATA.X)
+    rest = DATA.X - learner.inverse_transform(learner.transform(DATA.X))
+    relative = np.linalg.norm(rest) / np.linalg.norm(DATA.X)
+    # The codes of transform are found anew in the final dictionary: nearly those of the fit.
+    assert learner.error_ == pytest.approx(relative, rel=0.05)
+    assert learner.error_ == learner.history_["relative_error"][-1]
+
+
+def test_defaults_follow_the_data() -> None:
+    X = np.random.default_rng(0).standard_normal((50, 30))
+    learner = KSVD(max_iter=2, random_state=0).fit(X)
+    assert learner.components_.shape == (30, 30)
+    assert learner.n_nonzero_coefs_ == 3
+    np.testing.assert_allclose(np.linalg.norm(learner.components_, axis=1), 1, rtol=1e-12)
+    assert (learner.transform(X) != 0).sum(axis=1).max() == 3
+    assert KSVD(2, max_iter=2, random_state=0).fit(X).n_nonzero_coefs_ == 2
+
+
+def test_codes_are_sparse_where_asked() -> None:
+    learner = KSVD(12, n_nonzero_coefs=2, max_iter=2, sparse_output=True, random_state=0)
+    codes = learner.fit_transform(DATA.X)
+    assert sp.issparse(codes)
+    assert codes.format == "csr"
+    np.testing.assert_allclose(
+        learner.inverse_transform(codes), codes.toarray() @ learner.components_, rtol=0, atol=1e-12
+    )
+
+
+def test_learned_atoms_beat_cosines_on_new_patches() -> None:
+    patches = load_image_patches(4000, random_state=0)
+    train, test = patches[:3000], patches[3000:]
+
+    def error(coder: KSVD | SparseCoder) -> float:
+        rest = test - coder.inverse_transform(coder.transform(test))
+        return float(np.linalg.norm(rest) / np.linalg.norm(test))
+
+    learned = KSVD(128, n_nonzero_coefs=4, max_iter=8, random_state=0).fit(train)
+    cosines = SparseCoder("dct", n_components=128, n_nonzero_coefs=4).fit(train)
+    assert error(learned) < 0.95 * error(cosines)

@@ -1,0 +1,163 @@
+"""Robust PCA of data, and of rows that come later."""
+
+import warnings
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+
+from sparsecode import RobustPCA
+from sparsecode.datasets import make_low_rank_plus_sparse
+from sparsecode.solvers import principal_component_pursuit, robust_projection
+
+N, RANK = 100, 5
+DATA = make_low_rank_plus_sparse(N, rank=RANK, density=0.05, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model() -> RobustPCA:
+    return RobustPCA().fit(DATA.X)
+
+
+def relative(answer: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(answer - truth) / np.linalg.norm(truth))
+
+
+def new_rows(model: RobustPCA, n: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Clean rows of the same subspace, and with a twentieth of their entries grossly corrupted."""
+    rng = np.random.default_rng(7)
+    clean = rng.standard_normal((n, N)) @ DATA.low_rank / np.sqrt(N)
+    wrong = np.where(rng.random(clean.shape) < 0.05, rng.choice([-1.0, 1.0], clean.shape), 0)
+    return clean, clean + wrong
+
+
+def test_fit_recovers_the_parts(model: RobustPCA) -> None:
+    assert model.rank_ == RANK
+    assert relative(model.low_rank_, DATA.low_rank) < 1e-4
+    assert relative(model.sparse_, DATA.sparse) < 1e-4
+    np.testing.assert_allclose(model.components_ @ model.components_.T, np.eye(RANK), atol=1e-10)
+    np.testing.assert_allclose(
+        model.singular_values_, np.linalg.svd(model.low_rank_)[1][:RANK], rtol=1e-10
+    )
+    assert model.alpha_ == 1 / np.sqrt(N)
+
+
+def test_fit_is_the_solver(model: RobustPCA) -> None:
+    result = principal_component_pursuit(DATA.X)
+    np.testing.assert_array_equal(model.low_rank_, result.low_rank)
+    np.testing.assert_array_equal(model.sparse_, result.sparse)
+    assert (model.n_iter_, model.dual_gap_) == (result.n_iter, result.dual_gap)
+
+
+def test_transform_is_the_solver(model: RobustPCA) -> None:
+    z, _ = robust_projection(DATA.X, model.components_, model.transform_alpha_, tol=1e-14)
+    np.testing.assert_array_equal(model.transform(DATA.X), z)
+    np.testing.assert_array_equal(model.inverse_transform(z), z @ model.components_)
+
+
+def test_training_rows_stay_where_fit_put_them(model: RobustPCA) -> None:
+    low_rank, sparse = model.decompose(DATA.X)
+    assert relative(low_rank, model.low_rank_) < 1e-3
+    assert relative(sparse, model.sparse_) < 1e-3
+
+
+def test_new_rows_are_seen_through_their_corruption(model: RobustPCA) -> None:
+    clean, corrupted = new_rows(model)
+    assert relative(model.inverse_transform(model.transform(corrupted)), clean) < 1e-3
+    plain = corrupted @ model.components_.T @ model.components_
+    assert relative(plain, clean) > 1
+    pca = PCA(RANK).fit(DATA.X)
+    assert relative(pca.inverse_transform(pca.transform(corrupted)), clean) > 1
+
+
+def test_transform_is_huber_regression() -> None:
+    model = RobustPCA(transform_alpha=0.05).fit(DATA.X)
+    V, alpha = model.components_, model.transform_alpha_
+    _, corrupted = new_rows(model, 3)
+    for row, z in zip(corrupted, model.transform(corrupted), strict=True):
+        best = cp.Variable(RANK)
+        cost = 0.5 * cp.sum(cp.huber(row - best @ V, alpha))
+        cp.Problem(cp.Minimize(cost)).solve(solver=cp.CLARABEL)
+        np.testing.assert_allclose(z, best.value, rtol=0, atol=1e-5)
+
+
+def test_decompose_leaves_at_most_alpha(model: RobustPCA) -> None:
+    _, corrupted = new_rows(model)
+    low_rank, sparse = model.decompose(corrupted)
+    left = np.abs(corrupted - low_rank - sparse).max()
+    assert left <= model.transform_alpha_ * (1 + 1e-6)
+    np.testing.assert_allclose(
+        low_rank, model.inverse_transform(model.transform(corrupted)), atol=1e-12
+    )
+
+
+def test_a_row_does_not_depend_on_its_neighbours(model: RobustPCA) -> None:
+    _, corrupted = new_rows(model)
+    corrupted[0, :3] += 1e4  # a neighbour that is far off
+    together = model.transform(corrupted)
+    for i in range(4):
+        alone = model.transform(corrupted[i : i + 1])
+        np.testing.assert_allclose(together[i : i + 1], alone, rtol=0, atol=1e-7)
+
+
+def test_float32_is_as_right_as_float32_can_be() -> None:
+    model = RobustPCA().fit(DATA.X.astype(np.float32))
+    assert model.rank_ == RANK
+    assert model.low_rank_.dtype == model.components_.dtype == np.float32
+    assert relative(model.low_rank_, DATA.low_rank) < 1e-4
+    clean, corrupted = new_rows(model)
+    low_rank, sparse = model.decompose(corrupted.astype(np.float32))
+    assert low_rank.dtype == sparse.dtype == np.float32
+    assert relative(low_rank, clean) < 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-9, 1e150])
+def test_the_default_weight_follows_the_scale(scale: float, model: RobustPCA) -> None:
+    scaled = RobustPCA().fit(scale * DATA.X)
+    assert scaled.transform_alpha_ == pytest.approx(scale * model.transform_alpha_, rel=1e-5)
+    z = scaled.transform(scale * DATA.X[:5]) / scale
+    sign = np.sign(np.sum(scaled.components_ * model.components_, axis=1))
+    np.testing.assert_allclose(z * sign, model.transform(DATA.X[:5]), rtol=0, atol=1e-5)
+
+
+def test_the_default_weight() -> None:
+    model = RobustPCA().fit(DATA.X)
+    assert model.transform_alpha_ == pytest.approx(1e-2 * np.sqrt(np.mean(model.low_rank_**2)))
+    # A weight of the sparse part so small that all of it is sparse.
+    sparse = RobustPCA(alpha=1e-3).fit(DATA.X)
+    assert sparse.rank_ == 0
+    assert sparse.transform_alpha_ == pytest.approx(1e-2 * np.sqrt(np.mean(DATA.X**2)))
+    assert RobustPCA().fit(np.zeros((4, 3))).transform_alpha_ == 1.0
+
+
+def test_rank_zero_has_codes_without_columns() -> None:
+    model = RobustPCA().fit(np.zeros((6, 4)))
+    X = np.ones((2, 4))
+    assert model.rank_ == 0
+    assert model.components_.shape == (0, 4)
+    assert model.transform(X).shape == (2, 0)
+    assert list(model.get_feature_names_out()) == []
+    np.testing.assert_array_equal(model.inverse_transform(np.zeros((2, 0))), np.zeros((2, 4)))
+    low_rank, sparse = model.decompose(10 * X)
+    np.testing.assert_array_equal(low_rank, np.zeros((2, 4)))
+    np.testing.assert_allclose(sparse, np.full((2, 4), 9.0))  # shrunk by the default of 1.0
+
+
+def test_a_fit_cut_short_says_so() -> None:
+    with pytest.warns(ConvergenceWarning, match="max_iter=3"):
+        model = RobustPCA(max_iter=3).fit(DATA.X)
+    assert model.n_iter_ == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RobustPCA(max_iter=3, tol=1.0).fit(DATA.X).n_iter_ == 1
+
+
+@pytest.mark.slow
+def test_the_protocol_of_candes() -> None:
+    X, low_rank, _ = make_low_rank_plus_sparse(500, rank=25, density=0.05, random_state=0)
+    model = RobustPCA().fit(X)
+    assert model.rank_ == 25
+    assert relative(model.low_rank_, low_rank) < 1e-5
+    assert relative(model.decompose(X[:50])[0], model.low_rank_[:50]) < 1e-3
