@@ -40,7 +40,25 @@ def inner(u: np.ndarray, v: np.ndarray) -> Values:
 
 
 def least_squares(residual: np.ndarray) -> Values:
-    """Half the squared l2 norm of the residual, ``0.5 * ||y - A x||^2``, one number a signal."""
+    """Half the squared l2 norm of the residual, ``0.5 * ||y - A x||^2``, one number a signal.
+
+    Parameters
+    ----------
+    residual : array of shape (m,) or (m, n_signals)
+        ``y - A @ x``.
+
+    Returns
+    -------
+    float or array of shape (n_signals,)
+        The value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import least_squares
+    >>> float(least_squares(np.array([3.0, 4.0])))
+    12.5
+    """
     return 0.5 * inner(residual, residual)
 
 
@@ -50,6 +68,24 @@ def lasso_objective(
     """``0.5 * ||y - A x||^2 + alpha * g(x)``, one number a signal; `g` is the l1 norm by default.
 
     A penalty that couples the signals, as the nuclear norm does, has one number for all of them.
+
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        The matrix.
+    y : array of shape (m,) or (m, n_signals)
+        One signal, or one a column.
+    x : array of shape (n,) or (n, n_signals)
+        The coefficients.
+    alpha : float
+        The weight of the penalty.
+    penalty : Penalty, optional
+        The l1 norm by default.
+
+    Returns
+    -------
+    float or array of shape (n_signals,)
+        The value.
 
     Examples
     --------
@@ -72,7 +108,36 @@ def penalized(residual: np.ndarray, x: np.ndarray, alpha: float, penalty: Penalt
 def dual_point(
     residual: np.ndarray, correlation: np.ndarray, alpha: float, penalty: ConvexPenalty
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The residual scaled into the dual's domain and `A^*` of it; correlation: `A^* residual`."""
+    """The residual scaled into the dual's domain and `A^*` of it; correlation: `A^* residual`.
+
+    Parameters
+    ----------
+    residual : array of shape (m,) or (m, n_signals)
+        ``y - A @ x``.
+    correlation : array of shape (n,) or (n, n_signals)
+        ``A^* @ residual``.
+    alpha : float
+        The weight of the penalty, positive.
+    penalty : ConvexPenalty
+        What `alpha` multiplies.
+
+    Returns
+    -------
+    theta : ndarray of the shape of residual
+        The dual point.
+    v : ndarray of the shape of correlation
+        ``A^* @ theta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import dual_point
+    >>> from sparsecode.penalties import L1
+    >>> r = np.array([4.0, 1.0])
+    >>> theta, v = dual_point(r, r, alpha=2.0, penalty=L1())
+    >>> theta
+    array([2. , 0.5])
+    """
     polar = np.asarray(penalty.polar(correlation))
     scale = (alpha / np.maximum(polar, alpha)).astype(residual.real.dtype)
     return scale * residual, scale * correlation
@@ -134,6 +199,20 @@ def duality_gap(
 def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Values:
     """The smallest alpha at which ``x = 0`` is a minimiser, one number a signal.
 
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        The matrix.
+    y : array of shape (m,) or (m, n_signals)
+        One signal, or one a column.
+    penalty : ConvexPenalty, optional
+        The l1 norm by default.
+
+    Returns
+    -------
+    float or array of shape (n_signals,)
+        The smallest such alpha.
+
     Examples
     --------
     >>> import numpy as np
@@ -145,7 +224,27 @@ def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Va
 
 
 def pcp_objective(low_rank: np.ndarray, sparse: np.ndarray, alpha: float) -> float:
-    """``||L||_* + alpha * ||S||_1``, the objective of principal component pursuit."""
+    """``||L||_* + alpha * ||S||_1``, the objective of principal component pursuit.
+
+    Parameters
+    ----------
+    low_rank, sparse : array of shape (n_samples, n_features)
+        The two parts, :math:`L` and :math:`S`.
+    alpha : float
+        The weight of the l1 norm.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.objectives import pcp_objective
+    >>> pcp_objective(np.diag([3.0, 0.0]), np.diag([0.0, -2.0]), alpha=0.5)
+    4.0
+    """
     return float(NuclearNorm().value(low_rank) + alpha * np.sum(np.abs(sparse)))
 
 
@@ -159,6 +258,24 @@ def pcp_duality_gap(
 
     is the dual of ``min ||L||_* + alpha ||S||_1`` over ``L + S = X``. `dual` is scaled into its
     domain. The gap is ``(||L||_* - <L, Y>) + (alpha ||S||_1 - <S, Y>)``, two terms none negative.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        The matrix that is split.
+    low_rank : array of shape (n_samples, n_features)
+        Its low-rank part; the sparse one is taken as ``X - low_rank``.
+    dual : array of shape (n_samples, n_features)
+        Any matrix; a multiplier of the constraint gives a small gap.
+    alpha : float
+        The weight of the l1 norm, positive.
+
+    Returns
+    -------
+    objective : float
+        That of ``(low_rank, X - low_rank)``.
+    gap : float
+        No split has an objective below ``objective - gap``.
 
     References
     ----------

@@ -29,6 +29,16 @@ __all__ = [
 def adjoint(A: Any) -> Any:
     """The conjugate transpose of an array, a sparse array or an operator.
 
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        The matrix.
+
+    Returns
+    -------
+    array, sparse array or LinearOperator of shape (n, m)
+        ``A^*``, of the same kind.
+
     Examples
     --------
     >>> import numpy as np
@@ -43,6 +53,16 @@ def adjoint(A: Any) -> Any:
 
 def spectral_norm(A: Any) -> float:
     """The largest singular value; for large matrices and operators an upper estimate, within 0.1 %.
+
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        The matrix.
+
+    Returns
+    -------
+    float
+        The norm, at any scale; 0 for a matrix of zeros.
 
     Examples
     --------
@@ -85,6 +105,16 @@ def _to_dense(A: Any) -> np.ndarray:
 
 def dct(n: int) -> LinearOperator:
     """The orthonormal discrete cosine transform of length `n`, type II; its adjoint is its inverse.
+
+    Parameters
+    ----------
+    n : int
+        Length of the signal.
+
+    Returns
+    -------
+    LinearOperator of shape (n, n)
+        One product costs one fast transform.
 
     Examples
     --------
@@ -150,6 +180,16 @@ def subsampled_dct(n: int, rows: Any) -> LinearOperator:
 def projection_onto_complement(basis: np.ndarray) -> LinearOperator:
     """``I - V^H V``, the projection onto what the orthonormal rows of `basis` do not span.
 
+    Parameters
+    ----------
+    basis : array of shape (rank, n)
+        Orthonormal rows; `rank` may be 0.
+
+    Returns
+    -------
+    LinearOperator of shape (n, n)
+        Symmetric and idempotent.
+
     Examples
     --------
     >>> import numpy as np
@@ -180,6 +220,18 @@ def _operator(
 
 def overcomplete_dct(n_components: int, n_features: int) -> np.ndarray:
     """A dictionary of `n_components` cosines with unit norm, one a row; orthonormal when square.
+
+    Parameters
+    ----------
+    n_components : int
+        Atoms.
+    n_features : int
+        Length of an atom.
+
+    Returns
+    -------
+    ndarray of shape (n_components, n_features)
+        The dictionary.
 
     Examples
     --------

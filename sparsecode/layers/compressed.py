@@ -45,6 +45,14 @@ class CompressedNetwork:
         The size of the ``.safetensors`` file in bits, names and shapes included.
     ratio : float
         `bits` over `original_bits`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> small = layers.compress({"w": np.eye(64)}, budget=0.5, methods="sparse")
+    >>> small.factorizations["w"].kind, small.to_dense()["w"].shape
+    ('sparse', (64, 64))
     """
 
     factorizations: dict[str, Factorization]

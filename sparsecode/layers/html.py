@@ -182,7 +182,9 @@ def report_page(report: CompressionReport, title: str) -> str:
     """
     header, rows = report.table()
     size, errors = report.summary().split("\n")
-    asked = "" if report.budget is None else f"{report.budget:.1%} were asked for. "
+    asked = (
+        "" if report.budget is None else f"At most {report.budget:.1%} of the bits were asked for. "
+    )
     n_layers = "One layer" if len(rows) == 1 else f"{len(rows)} layers"
     kept = (
         f"{n_layers} could be replaced by structures that take fewer bits; a layer whose form is "

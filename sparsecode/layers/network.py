@@ -317,6 +317,16 @@ class Network(Mapping[str, np.ndarray]):
 def as_network(network: Network | Mapping[str, Any]) -> Network:
     """Return a `Network` as it is, and a plain mapping of names to arrays as a `Network`.
 
+    Parameters
+    ----------
+    network : Network or mapping of str to array-like
+        The arrays of a network.
+
+    Returns
+    -------
+    Network
+        The same object, if it is one.
+
     Raises
     ------
     TypeError
@@ -355,6 +365,11 @@ def read(
         Limit in bytes on the file and on what its arrays expand to.
     orientation : {"out_in", "in_out"} or None
         As for `Network`.
+
+    Returns
+    -------
+    Network
+        With `source` set to the path.
 
     Raises
     ------

@@ -52,6 +52,14 @@ class CompressionReport:
         Of the tensors of the original network.
     budget : float or None
         What was asked for, as a fraction of the latter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> small = layers.compress({"w": np.eye(64)}, budget=0.5, methods="sparse")
+    >>> small.report.original_bits, small.report.rows[0].form
+    (262144, 'sparse')
     """
 
     rows: tuple[LayerRow, ...] = ()
@@ -136,6 +144,18 @@ def is_numeric(cells: Sequence[str]) -> bool:
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Columns of plain text; those of numbers to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The names of the columns.
+    rows : sequence of sequences of str
+        The cells.
+
+    Returns
+    -------
+    str
+        Lines, without the last line's end.
 
     Examples
     --------

@@ -212,6 +212,11 @@ def unpack(
     max_bytes : int, default=16 GiB
         Limit in bytes on the dense layer, which a few bytes can stand for.
 
+    Returns
+    -------
+    Factorization
+        Equal to the one that was packed.
+
     Raises
     ------
     ValueError

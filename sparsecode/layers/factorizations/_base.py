@@ -45,6 +45,12 @@ class Bits:
         Names, shapes and padding of the file they are in.
     total : int
         The sum.
+
+    Examples
+    --------
+    >>> from sparsecode.layers import Bits
+    >>> (Bits(values=320) + Bits(mask=64)).total
+    384
     """
 
     values: int = 0

@@ -28,6 +28,15 @@ class Dense(Factorization):
     ----------
     weight : array of shape (n_outputs, n_inputs)
         The weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64))
+    >>> f = layers.factorize(W, "dense", budget=1)
+    >>> f.shape, f.bits().total <= 1 * 64 * W.size
+    ((32, 64), True)
     """
 
     weight: np.ndarray

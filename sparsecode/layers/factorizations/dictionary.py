@@ -38,6 +38,15 @@ class Dictionary(Factorization):
         (n_outputs, n_components): a few coefficients an output.
     dictionary : array of shape (n_components, n_inputs)
         Atoms, one a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64))
+    >>> f = layers.factorize(W, "dictionary", budget=0.5)
+    >>> f.shape, f.bits().total <= 0.5 * 64 * W.size
+    ((32, 64), True)
     """
 
     codes: Sparse

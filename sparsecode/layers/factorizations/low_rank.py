@@ -33,6 +33,15 @@ class LowRank(Factorization):
         Applied last.
     right : array of shape (rank, n_inputs)
         Applied first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64))
+    >>> f = layers.factorize(W, "low_rank", budget=0.5)
+    >>> f.shape, f.bits().total <= 0.5 * 64 * W.size
+    ((32, 64), True)
     """
 
     left: np.ndarray

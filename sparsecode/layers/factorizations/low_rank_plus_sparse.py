@@ -44,6 +44,15 @@ class LowRankPlusSparse(Factorization):
         The one.
     sparse : Sparse
         The other, of the same shape and dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64))
+    >>> f = layers.factorize(W, "low_rank+sparse", budget=0.5)
+    >>> f.shape, f.bits().total <= 0.5 * 64 * W.size
+    ((32, 64), True)
     """
 
     low_rank: LowRank

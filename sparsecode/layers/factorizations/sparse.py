@@ -38,6 +38,15 @@ class Sparse(Factorization):
         The nonzeros, row by row, in the order of their columns.
     support : bool array of shape (n_outputs, n_inputs)
         Where they stand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64))
+    >>> f = layers.factorize(W, "sparse", budget=0.5)
+    >>> f.shape, f.bits().total <= 0.5 * 64 * W.size
+    ((32, 64), True)
     """
 
     values: np.ndarray

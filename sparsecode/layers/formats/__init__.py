@@ -187,6 +187,11 @@ def file_size(
     metadata : mapping of str to str or None
         As for `write_tensors`.
 
+    Returns
+    -------
+    int
+        Bytes.
+
     Raises
     ------
     ValueError
@@ -286,7 +291,25 @@ def _check_dtype(name: str, dtype: np.dtype) -> None:
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays have the same dtype, shape and bits, whatever their memory order."""
+    """Whether two arrays have the same dtype, shape and bits, whatever their memory order.
+
+    Parameters
+    ----------
+    a, b : ndarray
+        Any two arrays.
+
+    Returns
+    -------
+    bool
+        True for equal dtypes, shapes and bits; a NaN equals itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.layers.formats import same_bits
+    >>> same_bits(np.array([0.0]), np.array([-0.0]))
+    False
+    """
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     return a.reshape(-1).view(np.uint8).data == b.reshape(-1).view(np.uint8).data

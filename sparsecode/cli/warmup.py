@@ -1,0 +1,46 @@
+"""``sparsecode warmup``: every compiled kernel, once."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from sparsecode.cli._terminal import Progress, say
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "warmup",
+        help="compile all kernels now, and not when they are first needed",
+        description="Compile all kernels for float32 and float64 and keep them on disk, where "
+        "there is a place that can be written.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Solve a tiny problem of every kind."""
+    started = time.perf_counter()
+    with Progress("compiling kernels"):
+        warm_up()
+    say(f"all kernels are compiled ({time.perf_counter() - started:.1f} s)")
+    return 0
+
+
+def warm_up() -> None:
+    """Call every kernel with float32 and float64."""
+    import numpy as np
+
+    from sparsecode.solvers import ksvd, sparse_encode
+
+    for dtype in (np.float32, np.float64):
+        X, atoms = np.eye(8, 4, dtype=dtype), np.eye(4, dtype=dtype)
+        for algorithm in ("omp", "ols"):
+            sparse_encode(X, atoms, algorithm=algorithm, n_nonzero_coefs=1, n_threads=1)
+        sparse_encode(X, atoms, algorithm="lasso", alpha=0.5, n_threads=1)
+        signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
+        for update in ("approximate", "exact"):
+            ksvd(signals, 4, n_nonzero_coefs=1, max_iter=1, update=update, random_state=0)
