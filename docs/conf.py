@@ -94,8 +94,9 @@ def write_api(app: Sphinx, config: Config) -> None:
 def skip_metadata_requests(
     app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any
 ) -> bool | None:
-    """scikit-learn adds `set_fit_request` and the like, with links into its own pages."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+    """scikit-learn's own methods refer to pages that are not here; its documentation has them."""
+    inherited = name in ("set_output", "get_metadata_routing") or name.endswith("_request")
+    return True if inherited else None
 
 
 def setup(app: Sphinx) -> None:

@@ -79,7 +79,7 @@ def in_process(capsys, *argv):
 
 def in_new_process(*argv, **options):
     return subprocess.run(
-        [sys.executable, "-m", "sparsecode.cli", *argv],
+        [sys.executable, "-m", "sparsecode", *argv],
         capture_output=True,
         text=True,
         check=False,
@@ -523,7 +523,7 @@ def test_an_interrupt_leaves_nothing_half_written(capsys, folder, monkeypatch, w
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break differently")
 def test_a_reader_that_leaves_is_no_error(folder):
-    command = [sys.executable, "-m", "sparsecode.cli", "inspect", "net.safetensors"]
+    command = [sys.executable, "-m", "sparsecode", "inspect", "net.safetensors"]
     read, write = os.pipe()
     os.close(read)
     run = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False, timeout=120)

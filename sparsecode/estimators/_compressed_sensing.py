@@ -83,11 +83,11 @@ class CompressedSensing(Transformer):
 
     Attributes
     ----------
-    measurement_operator_ : ndarray or LinearOperator of shape (n_measurements_, n_features)
+    measurement_operator_ : ndarray or LinearOperator of shape (n_measurements, n_features)
         `A`.
-    sensing_matrix_ : ndarray of shape (n_measurements_, n_features) or None
+    sensing_matrix_ : ndarray of shape (n_measurements, n_features) or None
         `A` where it is a matrix.
-    frequencies_ : ndarray of shape (n_measurements_,) or None
+    frequencies_ : ndarray of shape (n_measurements,) or None
         The rows of the transform, ascending, if ``sensing="dct"``.
     components_ : ndarray of shape (n_components, n_features) or None
         `B` where it is a matrix.
@@ -210,7 +210,7 @@ class CompressedSensing(Transformer):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_measurements_)
+        ndarray of shape (n_samples, n_measurements)
             The measurements.
         """
         check_is_fitted(self)
@@ -223,7 +223,7 @@ class CompressedSensing(Transformer):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_measurements_)
+        X : array of shape (n_samples, n_measurements)
             Measurements, one signal's a row.
 
         Returns

@@ -55,9 +55,9 @@ class RobustPCA(Transformer):
     ----------
     low_rank_, sparse_ : ndarray of shape (n_samples, n_features)
         The two parts of the data.
-    components_ : ndarray of shape (rank_, n_features)
+    components_ : ndarray of shape (rank, n_features)
         Orthonormal rows that span the rows of `low_rank_`.
-    singular_values_ : ndarray of shape (rank_,)
+    singular_values_ : ndarray of shape (rank,)
         Those of `low_rank_`.
     rank_ : int
         The rank of `low_rank_`; it may be 0, and codes then have no columns.
@@ -175,7 +175,7 @@ class RobustPCA(Transformer):
 
         Returns
         -------
-        ndarray of shape (n_samples, rank_)
+        ndarray of shape (n_samples, rank)
             The coordinates :math:`z`.
         """
         return self._project(X)[0]
@@ -185,7 +185,7 @@ class RobustPCA(Transformer):
 
         Parameters
         ----------
-        X : array of shape (n_samples, rank_)
+        X : array of shape (n_samples, rank)
             Coordinates, one row's a row.
 
         Returns

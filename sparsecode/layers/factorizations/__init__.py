@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._threads import single_threaded_blas
 from sparsecode._validation import check_array, check_option, check_real
 from sparsecode.layers.factorizations._base import (
     FLOATING,
@@ -129,7 +131,9 @@ def factorize(
     dense = check_array(W, "W")
     metric = damped(gram, dense.shape[1], damping)
     available = int(budget * dense.size * 8 * dtype.itemsize)
-    form = fit(dense.astype(np.float64), metric, available, dtype, **options)
+    # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
+    with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
+        form = fit(dense.astype(np.float64), metric, available, dtype, **options)
     with np.errstate(over="ignore"):
         if not all_finite(form.to_dense()):
             raise RangeError(f"the {method} form of this layer exceeds the range of {dtype}")

@@ -1,6 +1,0 @@
-"""``python -m sparsecode.cli``."""
-
-from sparsecode.cli import main
-
-if __name__ == "__main__":
-    raise SystemExit(main())
