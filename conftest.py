@@ -4,15 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import pytest
-
 # Before anything imports matplotlib or asks for the cache folder. A child process inherits both.
 os.environ["MPLBACKEND"] = "Agg"
 _cache = tempfile.TemporaryDirectory(prefix="sparsecode-tests-", ignore_cleanup_errors=True)
 os.environ["SPARSECODE_CACHE"] = str(Path(_cache.name))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "kernels: runs every kernel; also run uncompiled and with checked bounds"
-    )

@@ -2,8 +2,10 @@ r"""Low rank plus sparse: what the layer has in common, and what stands out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import islice
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -32,6 +34,8 @@ from sparsecode.layers.factorizations.sparse import (
     refit,
 )
 from sparsecode.solvers.low_rank import gram_root, weighted_projection
+
+FIRST_ROUNDS = 5  # for each share of the bits, before all but the best are dropped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,21 +134,22 @@ def fit_low_rank_plus_sparse(
     W = to_units(W, unit)
     root = None if gram is None else gram_root(gram, W.shape[1])
     shares = (0.1, 0.25, 0.5) if low_rank_share is None else (low_rank_share,)
-    best: tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
-    tried = set()
-    for share in shares:
-        rank = largest_rank(W.shape, max(int(share * budget), _one_rank(W.shape, dtype)), dtype)
-        count = largest_count(W.shape, budget - rank * _one_rank(W.shape, dtype), dtype)
-        if rank < 1 or count < 1 or rank in tried:
-            continue
-        tried.add(rank)
-        found = min(_alternate(W, gram, root, rank, count, n_rounds), key=lambda round_: round_[0])
-        best = found if best is None or found[0] < best[0] else best
-    if best is None:
+    sizes = dict(_sizes(W.shape, budget, dtype, share) for share in shares)
+    running = [
+        _alternate(W, gram, root, rank, count)
+        for rank, count in sizes.items()
+        if rank >= 1 and count >= 1
+    ]
+    if not running:
         raise BudgetError(
             f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits"
         )
-    _, left, right, _, support = best
+    # A few rounds tell the shares apart; the rest is for the best of them.
+    first = min(n_rounds, FIRST_ROUNDS)
+    trials = [(min(islice(rounds, first), key=_error), rounds) for rounds in running]
+    best, rounds = min(trials, key=lambda trial: trial[0].error)
+    best = min([best, *islice(rounds, n_rounds - first)], key=_error)
+    left, right, support = best.left, best.right, best.support
     S = refit(W - left @ right, support, gram)
     left, right = balanced(left, from_units(right, unit, name="a factor"))
     S = from_units(S, unit, name="the sparse part")
@@ -153,26 +158,33 @@ def fit_low_rank_plus_sparse(
     )
 
 
-def _one_rank(shape: tuple[int, int], dtype: np.dtype) -> int:
-    return 8 * dtype.itemsize * sum(shape)
+def _sizes(shape: tuple[int, int], budget: int, dtype: np.dtype, share: float) -> tuple[int, int]:
+    """Rank and number of nonzeros, the low-rank part at about a share of the bits."""
+    one_rank = 8 * dtype.itemsize * sum(shape)
+    rank = largest_rank(shape, max(int(share * budget), one_rank), dtype)
+    return rank, largest_count(shape, budget - rank * one_rank, dtype)
+
+
+class _Round(NamedTuple):
+    error: float
+    left: np.ndarray
+    right: np.ndarray
+    support: np.ndarray
+
+
+def _error(round_: _Round) -> float:
+    return round_.error
 
 
 def _alternate(
-    W: np.ndarray,
-    gram: np.ndarray | None,
-    root: np.ndarray | None,
-    rank: int,
-    count: int,
-    n_rounds: int,
-) -> list[tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    rounds = []
+    W: np.ndarray, gram: np.ndarray | None, root: np.ndarray | None, rank: int, count: int
+) -> Iterator[_Round]:
     S = np.zeros_like(W)
-    for _ in range(n_rounds):
+    while True:
         left, right, _ = weighted_projection(W - S, root, rank)
         rest = W - left @ right
         support = largest_scores(importance(rest, gram), count)
         S = refit(rest, support, gram, tol=1e-2)  # the last refit is exact; these choose supports
         miss = rest - S
         error = float(np.sum(miss * (miss if gram is None else miss @ gram)))
-        rounds.append((error, left, right, S, support))
-    return rounds
+        yield _Round(error, left, right, support)

@@ -1,0 +1,223 @@
+"""Every kernel on tiny inputs; also run uncompiled and with checked bounds.
+
+NUMBA_DISABLE_JIT=1 pytest -m kernels
+NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=... pytest -m kernels
+"""
+
+import inspect
+import os
+import pkgutil
+
+import numpy as np
+import pytest
+
+from sparsecode.objectives import duality_gap
+from sparsecode.penalties import L1
+from sparsecode.solvers import _kernels, ksvd, sparse_encode
+from sparsecode.solvers._kernels import compiled
+from sparsecode.solvers._kernels.coordinate import lasso_tile
+from sparsecode.solvers._kernels.dictionary import sweep_atoms
+from sparsecode.solvers._kernels.greedy import pursuit_tile
+
+pytestmark = pytest.mark.kernels
+TESTED = {"lasso_tile", "sweep_atoms", "pursuit_tile"}
+KINDS = pytest.mark.parametrize("kind", ["f", "d"])
+
+
+def pursuit(X, D, limit, *, target=0.0, ols=False):
+    n, K = len(X), len(D)
+    indices, values = np.full((n, limit), -1), np.zeros((n, limit), X.dtype)
+    counts, energies = np.zeros(n, np.int64), np.zeros(n)
+    score = np.empty(K, X.dtype)
+    pursuit_tile(
+        X @ D.T, D @ D.T, X, D, np.full(n, float(target)), ols, indices, values, counts, energies,
+        np.empty((limit, K), X.dtype), np.empty(K, X.dtype), score,
+        score.view(np.int64 if X.dtype == np.float64 else np.int32), np.empty(limit, X.dtype),
+    )  # fmt: skip
+    codes = np.zeros((n, K))
+    for i in range(n):
+        codes[i, indices[i, : counts[i]]] = values[i, : counts[i]]
+    return codes, counts, energies
+
+
+def lasso(X, D, alpha, *, positive=False, tol=1e-6, max_sweeps=2000):
+    n, K = len(X), len(D)
+    codes, certificates = np.zeros((n, K), X.dtype), np.zeros(n)
+    lasso_tile(
+        X @ D.T, D @ D.T, np.sum(np.square(X, dtype="d"), axis=1), np.full(n, alpha, X.dtype),
+        positive, tol, max_sweeps, codes, certificates, np.empty(K, X.dtype), np.empty(K, np.int64),
+    )  # fmt: skip
+    return codes, certificates
+
+
+def test_every_kernel_is_tested() -> None:
+    found = set()
+    for module in pkgutil.iter_modules(_kernels.__path__):
+        source = __import__(f"{_kernels.__name__}.{module.name}", fromlist=["_"])
+        found |= {
+            name
+            for name, value in vars(source).items()
+            if hasattr(value, "py_func") or inspect.isfunction(value)
+        }
+    assert found - {"compiled"} == TESTED
+
+
+@KINDS
+@pytest.mark.parametrize("ols", [False, True])
+def test_a_pursuit_takes_the_best_atoms_of_an_orthogonal_basis(kind, ols) -> None:
+    D = np.diag([2.0, 1.0, 3.0, 0.5]).astype(kind)
+    X = np.array([[4.0, -3.0, 1.0, 0.1], [0.0, 0.0, 0.0, -1.0], [0, 0, 0, 0]], dtype=kind)
+    codes, counts, energies = pursuit(X, D, 2, ols=ols)
+    np.testing.assert_allclose(codes, [[2, -3, 0, 0], [0, 0, 0, -2], [0, 0, 0, 0]], atol=1e-6)
+    np.testing.assert_array_equal(counts, [2, 1, 0])
+    np.testing.assert_allclose(energies, [1.01, 0, 0], rtol=1e-5, atol=1e-12)
+
+
+@KINDS
+def test_a_pursuit_stops_at_its_target(kind) -> None:
+    X = np.array([[3.0, 2.0, 1.0]], dtype=kind)
+    for target, expected in ((20.0, 0), (5.5, 1), (1.5, 2), (0.5, 3)):
+        _, counts, energies = pursuit(X, np.eye(3, dtype=kind), 3, target=target)
+        assert counts[0] == expected
+        assert energies[0] <= target
+
+
+@KINDS
+@pytest.mark.parametrize("ols", [False, True])
+def test_a_pursuit_past_zero_and_duplicate_atoms(kind, ols) -> None:
+    D = np.array([[0, 0, 0], [1, 1, 0], [1, 1, 0], [-2, -2, 0], [0, 1, 1]], dtype=kind)
+    X = np.array([[1.0, 2.0, 1.0], [1.0, 0.0, 5.0]], dtype=kind)
+    codes, counts, _ = pursuit(X, D, 3, ols=ols)
+    np.testing.assert_array_equal(counts, [2, 2])
+    best = X @ np.linalg.pinv(D[[1, 4]].astype("d")) @ D[[1, 4]]
+    np.testing.assert_allclose(codes @ D, best, atol=1e-5)
+
+
+@KINDS
+def test_ols_takes_the_pair_that_omp_misses(kind) -> None:
+    # After the first atom, the second is all but gone yet explains the rest; OMP prefers the third.
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        D, x = rng.standard_normal((5, 4)).astype(kind), rng.standard_normal((1, 4)).astype(kind)
+        ols, omp = pursuit(x, D, 2, ols=True), pursuit(x, D, 2, ols=False)
+        first = pursuit(x, D, 1, ols=True)[0]
+        np.testing.assert_array_equal(first, pursuit(x, D, 1)[0])
+        j = np.flatnonzero(first[0])[0]
+        others = [k for k in range(5) if k != j]
+        errors = [
+            np.sum((x - x @ np.linalg.pinv(D[[j, k]].astype("d")) @ D[[j, k]]) ** 2) for k in others
+        ]
+        assert ols[2][0] == pytest.approx(min(errors), rel=1e-3, abs=1e-4)
+        assert omp[2][0] >= ols[2][0] - 1e-4
+
+
+@KINDS
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_lasso_of_an_orthogonal_basis_is_soft_thresholding(kind, positive) -> None:
+    X = np.array([[3.0, -2.0, 0.5], [0.0, 0.0, 0.0]], dtype=kind)
+    codes, certificates = lasso(X, np.eye(3, dtype=kind), 1.0, positive=positive)
+    np.testing.assert_allclose(codes, [[2, 0 if positive else -1, 0], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(certificates, 0, atol=1e-6)
+
+
+@KINDS
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_lasso_satisfies_its_optimality_conditions(kind, positive) -> None:
+    rng = np.random.default_rng(1)
+    D = np.vstack([np.zeros(4), rng.standard_normal((6, 4)), np.zeros(4)]).astype(kind)
+    X = rng.standard_normal((3, 4)).astype(kind)
+    codes, certificates = lasso(X, D, 0.5, positive=positive)
+    correlation = (X - codes @ D) @ D.T
+    assert np.all(certificates <= 1e-6)
+    assert np.all((correlation if positive else np.abs(correlation)) <= 0.5 + 5e-3)
+    used = codes != 0
+    np.testing.assert_allclose(correlation[used], 0.5 * np.sign(codes[used]), atol=5e-3)
+    assert not used[:, [0, -1]].any()
+    assert np.all(codes >= 0) or not positive
+
+
+@KINDS
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_lassos_certificate_is_the_duality_gap(kind, positive) -> None:
+    rng = np.random.default_rng(5)
+    D, X = rng.standard_normal((9, 4)).astype(kind), rng.standard_normal((6, 4)).astype(kind)
+    for max_sweeps in (1, 3, 30):
+        codes, certificates = lasso(X, D, 0.2, positive=positive, tol=0.0, max_sweeps=max_sweeps)
+        residual, x = (X - codes @ D).T.astype("d"), codes.T.astype("d")
+        gaps = duality_gap(residual, D @ residual, x, 0.2, L1(positive=positive))
+        exact = gaps / (0.5 * np.sum(X**2, axis=1))
+        np.testing.assert_allclose(
+            certificates, exact, rtol=1e-3, atol=1e-5 if kind == "f" else 1e-13
+        )
+
+
+@KINDS
+def test_the_lasso_counts_its_sweeps(kind) -> None:
+    rng = np.random.default_rng(2)
+    D, X = rng.standard_normal((9, 4)).astype(kind), rng.standard_normal((2, 4)).astype(kind)
+    certificates = [lasso(X, D, 0.05, tol=0.0, max_sweeps=k)[1].max() for k in (1, 10, 100)]
+    assert certificates[0] > certificates[1] > certificates[2]
+    one = lasso(X[:1], np.eye(4, dtype=kind), 0.05, tol=0.0, max_sweeps=1)[0]
+    np.testing.assert_allclose(one, np.sign(X[:1]) * np.maximum(np.abs(X[:1]) - 0.05, 0), atol=1e-6)
+
+
+@KINDS
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_a_sweep_over_the_atoms(kind, index) -> None:
+    """Two atoms with users of their own: each becomes the leading singular pair of its signals."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((5, 3)).astype(kind)
+    D = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=kind)
+    values = np.array([X[0, 0], X[1, 0], X[2, 1], X[3, 1], X[4, 1]])  # atom 2 has no users
+    users, starts = np.arange(5, dtype=index), np.array([0, 2, 5, 5], dtype=index)
+    places = np.arange(5, dtype=np.int64)
+    codes = np.zeros((5, 3), dtype=kind)
+    codes[[0, 1], 0], codes[[2, 3, 4], 1] = values[:2], values[2:]
+    R = X - codes @ D
+    sweep_atoms(
+        R, D, np.array([2, 1, 0]), starts, users, places, values, 10_000, 1e-7, np.empty(3, kind)
+    )
+    for atom, rows in ((0, slice(0, 2)), (1, slice(2, 5))):
+        s = np.linalg.svd(X[rows], compute_uv=False)
+        assert np.sum(R[rows] ** 2) == pytest.approx(np.sum(s[1:] ** 2), rel=1e-3)
+        np.testing.assert_allclose(X[rows] - np.outer(values[rows], D[atom]), R[rows], atol=1e-5)
+    np.testing.assert_array_equal(D[2], [0, 0, 1])
+    np.testing.assert_allclose(np.linalg.norm(D, axis=1), 1, rtol=1e-5)
+
+
+@KINDS
+def test_the_solvers_over_the_kernels(kind) -> None:
+    rng = np.random.default_rng(4)
+    X, D = rng.standard_normal((3, 4)).astype(kind), rng.standard_normal((5, 4)).astype(kind)
+    for options in (
+        {"n_nonzero_coefs": 2},
+        {"algorithm": "ols", "n_nonzero_coefs": 4},
+        {"residual_tol": 0.5},
+        {"algorithm": "lasso", "alpha": 1.0, "tol": 1e-3},
+    ):
+        codes = sparse_encode(X, D, n_threads=1, **options)
+        assert np.all(np.linalg.norm(X - codes @ D, axis=1) <= np.linalg.norm(X, axis=1) + 1e-5)
+    result = ksvd(X, 3, n_nonzero_coefs=2, max_iter=2, update="exact", random_state=0)
+    assert result.history["relative_error"][-1] < 1
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+def test_kernels_compile_serially_and_release_the_gil() -> None:
+    for kernel in (pursuit_tile, lasso_tile, sweep_atoms):
+        assert kernel.targetoptions.get("nogil") is True
+        assert not kernel.targetoptions.get("parallel")
+
+
+def test_a_kernel_without_a_cache_folder_still_runs(monkeypatch) -> None:
+    from numba.core import dispatcher
+
+    def nowhere(self):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "enable_caching", nowhere)
+
+    @compiled
+    def twice(x):
+        return 2 * x
+
+    assert twice(3) == 6

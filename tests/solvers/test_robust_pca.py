@@ -1,0 +1,244 @@
+"""Robust PCA: the recovery of Candes et al., cvxpy's optimum, and the duality gap between."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+
+from sparsecode.datasets import make_low_rank_plus_sparse
+from sparsecode.objectives import pcp_objective
+from sparsecode.solvers import (
+    Status,
+    fista,
+    principal_component_pursuit,
+    reference,
+    robust_projection,
+)
+
+
+def corrupted(seed, m=8, n=9, rank=2):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((m, rank)) @ rng.standard_normal((rank, n))
+    X[rng.random((m, n)) < 0.1] += 5
+    return X
+
+
+@pytest.mark.slow
+def test_the_experiment_of_candes_li_ma_and_wright() -> None:
+    X, low_rank, sparse = make_low_rank_plus_sparse(500, rank=25, density=0.05, random_state=0)
+    result = principal_component_pursuit(X)
+    assert result.converged
+    assert result.rank == 25
+    assert np.linalg.norm(result.low_rank - low_rank) < 1e-5 * np.linalg.norm(low_rank)
+    assert result.n_svd == result.n_iter <= 20
+    np.testing.assert_array_equal(result.sparse != 0, sparse != 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signs", ["random", "coherent"])
+@pytest.mark.parametrize("kind", ["f", "d"])
+def test_recovery_elsewhere(signs, kind) -> None:
+    X, low_rank, _ = make_low_rank_plus_sparse(
+        200, n_features=120, rank=6, density=0.1, signs=signs, random_state=1
+    )
+    result = principal_component_pursuit(X.astype(kind))
+    assert result.converged
+    assert result.low_rank.dtype == result.sparse.dtype == result.components.dtype == kind
+    assert result.rank == 6
+    assert np.linalg.norm(result.low_rank - low_rank) < 1e-4 * np.linalg.norm(low_rank)
+    assert result.dual_gap < 1e-2
+
+
+@pytest.mark.parametrize("alpha", [None, 0.2, 0.6])
+@pytest.mark.parametrize("seed", range(4))
+def test_where_nothing_is_recovered_it_still_is_the_optimum(seed, alpha) -> None:
+    X = corrupted(seed)
+    result = principal_component_pursuit(X, alpha=alpha)
+    best = reference.principal_component_pursuit(X, alpha=alpha)
+    alpha = 1 / np.sqrt(9) if alpha is None else alpha
+    objective = pcp_objective(result.low_rank, X - result.low_rank, alpha)
+    assert result.converged
+    assert objective == pytest.approx(best.objective, rel=1e-3)
+    # dual_gap is relative to the objective of the exact split, and a bound.
+    assert 0 <= result.dual_gap <= 1e-2
+    assert (1 - result.dual_gap) * objective <= best.objective * (1 + 1e-7)
+
+
+def test_the_gap_is_a_bound_long_before_the_end() -> None:
+    X = corrupted(5)
+    best = reference.principal_component_pursuit(X).objective
+    for max_iter in (1, 3, 10, 30):
+        with pytest.warns(ConvergenceWarning, match="principal_component_pursuit did not converge"):
+            result = principal_component_pursuit(X, max_iter=max_iter)
+        objective = pcp_objective(result.low_rank, X - result.low_rank, 1 / 3)
+        assert (1 - result.dual_gap) * objective <= best * (1 + 1e-7)
+        assert result.status is Status.MAX_ITER
+
+
+def test_the_parts_of_the_result_fit_together() -> None:
+    X, _, _ = make_low_rank_plus_sparse(60, n_features=40, rank=3, density=0.05, random_state=2)
+    result = principal_component_pursuit(X)
+    residual = np.linalg.norm(X - result.low_rank - result.sparse) / np.linalg.norm(X)
+    assert residual == pytest.approx(result.certificate, rel=1e-3, abs=1e-15)
+    assert residual <= 1e-7
+    assert np.linalg.matrix_rank(result.low_rank, tol=1e-8) == result.rank == 3
+    s = np.linalg.svd(result.low_rank, compute_uv=False)
+    np.testing.assert_allclose(result.singular_values, s[:3], rtol=1e-10)
+    V = result.components
+    np.testing.assert_allclose(V @ V.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(result.low_rank @ V.T @ V, result.low_rank, atol=1e-12)
+    assert result.objective == pytest.approx(
+        pcp_objective(result.low_rank, result.sparse, 1 / np.sqrt(60)), rel=1e-12
+    )
+    assert len(result.history["rank"]) == result.n_iter
+
+
+@pytest.mark.parametrize("kind", ["f", "d"])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (1, 6)])
+def test_nothing_is_split_into_nothing(shape, kind) -> None:
+    result = principal_component_pursuit(np.zeros(shape, kind))
+    assert result.converged
+    assert result.rank == result.n_svd == result.objective == result.dual_gap == 0
+    assert result.low_rank.shape == result.sparse.shape == shape
+    assert not result.low_rank.any()
+    assert not result.sparse.any()
+    assert result.components.shape == (0, shape[1])
+
+
+def test_a_constant_matrix_is_low_rank() -> None:
+    result = principal_component_pursuit(np.full((20, 30), 3.0))
+    assert result.rank == 1
+    np.testing.assert_allclose(result.low_rank, 3.0, rtol=1e-7)
+    assert np.abs(result.sparse).max() < 1e-6
+
+
+@pytest.mark.parametrize("shape", [(1, 12), (12, 1), (1, 1)])
+def test_one_row_or_column_is_answered(shape) -> None:
+    X = np.random.default_rng(3).standard_normal(shape)
+    result = principal_component_pursuit(X)
+    best = reference.principal_component_pursuit(X)
+    assert result.converged
+    assert pcp_objective(result.low_rank, X - result.low_rank, 1 / np.sqrt(max(shape))) == (
+        pytest.approx(best.objective, rel=1e-3)
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e150, 1e200])
+def test_scale(scale) -> None:
+    X, _, _ = make_low_rank_plus_sparse(40, rank=2, density=0.05, random_state=4)
+    plain, scaled = principal_component_pursuit(X), principal_component_pursuit(X * scale)
+    assert scaled.n_iter == plain.n_iter
+    assert scaled.rank == plain.rank
+    np.testing.assert_allclose(scaled.low_rank / scale, plain.low_rank, atol=1e-7)
+    np.testing.assert_allclose(scaled.sparse / scale, plain.sparse, atol=1e-7)
+    assert scaled.objective / scale == pytest.approx(plain.objective, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 0.0}, "alpha"),
+        ({"tol": -1.0}, "tol"),
+        ({"max_iter": 0}, "max_iter"),
+        ({"X": np.full((2, 2), np.nan)}, "X contains NaN"),
+        ({"X": np.ones(3)}, "X has to be 2-D"),
+        ({"X": np.ones((0, 3))}, "X is empty"),
+    ],
+)
+def test_bad_input_is_one_clear_error(options, message) -> None:
+    options = {"X": np.eye(3), **options}
+    with pytest.raises(ValueError, match=message):
+        principal_component_pursuit(options.pop("X"), **options)
+
+
+def test_the_callback_stops_and_the_input_is_left_alone() -> None:
+    X = corrupted(6)
+    X.flags.writeable = False
+    result = principal_component_pursuit(np.asfortranarray(X), callback=lambda r: r["n_iter"] == 4)
+    assert (result.status, result.n_iter, result.n_svd) == (Status.CALLBACK, 4, 4)
+
+
+def basis(rank, n, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((n, max(rank, 1))))[0].T[:rank]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 4, 10])
+def test_the_robust_projection_against_cvxpy(rank) -> None:
+    rng = np.random.default_rng(7)
+    V, alpha = basis(rank, 10), 0.3
+    X = rng.standard_normal((5, rank)) @ V + 3 * (rng.random((5, 10)) < 0.2)
+    z, result = robust_projection(X, V, alpha, tol=1e-12)
+    P = np.eye(10) - V.T @ V
+    best = reference.lasso(P, P @ X.T, alpha)
+    np.testing.assert_allclose(result.x, best.x, atol=1e-3)
+    np.testing.assert_allclose(z, (X - best.x.T) @ V.T, atol=1e-4)
+    assert z.shape == (5, rank)
+    assert result.converged
+
+
+def test_the_robust_projection_is_huber_regression() -> None:
+    rng = np.random.default_rng(8)
+    V, alpha = basis(3, 25), 0.2
+    x = rng.standard_normal(3) @ V + 0.1 * rng.standard_normal(25)
+    x[:4] += 10
+    z, _ = robust_projection(x[None], V, alpha, tol=1e-13)
+
+    def huber(z):
+        r = np.abs(x - z @ V)
+        return np.sum(np.where(r <= alpha, 0.5 * r * r, alpha * r - 0.5 * alpha**2))
+
+    best = scipy.optimize.minimize(
+        huber, z[0] + 0.1, method="Powell", options={"ftol": 1e-15, "xtol": 1e-10}
+    )
+    assert huber(z[0]) <= best.fun * (1 + 1e-9)
+    np.testing.assert_allclose(z[0], best.x, atol=1e-4)
+    assert np.linalg.norm(z[0] - x @ V.T) > 0.5  # plain least squares is somewhere else
+
+
+def test_rows_are_problems_of_their_own_and_large_spaces_work() -> None:
+    rng = np.random.default_rng(9)
+    V = basis(10, 300)
+    X = rng.standard_normal((3, 10)) @ V
+    X[:, :5] += 20
+    z, result = robust_projection(X, V, 1e-2)
+    assert result.converged
+    alone = np.vstack([robust_projection(x[None], V, 1e-2)[0] for x in X])
+    np.testing.assert_allclose(z, alone, atol=1e-3)
+    everything, result = robust_projection(X, basis(300, 300), 1e-2)
+    np.testing.assert_allclose(everything @ basis(300, 300), X, atol=1e-9)
+    assert not result.x.any()
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_the_projection_has_no_favourite_scale(scale) -> None:
+    X = np.random.default_rng(10).standard_normal((4, 12))
+    V = basis(3, 12)
+    z, _ = robust_projection(X, V, 0.3)
+    scaled, _ = robust_projection(X * scale, V, 0.3 * scale)
+    np.testing.assert_allclose(scaled / scale, z, atol=1e-5)
+
+
+def test_single_precision_stays_single() -> None:
+    X = np.random.default_rng(11).standard_normal((4, 12)).astype("f")
+    z, result = robust_projection(X, basis(3, 12), 0.3, tol=1e-5)
+    assert z.dtype == result.x.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("components", "message"),
+    [
+        (np.ones((2, 10)), "components has to have orthonormal rows"),
+        (np.eye(3), "X has 10 features but components has 3"),
+        (np.full((1, 10), np.nan), "components contains NaN"),
+    ],
+)
+def test_components_that_are_none(components, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        robust_projection(np.ones((2, 10)), components, 0.1)
+
+
+def test_fista_is_what_certifies_it() -> None:
+    X, V = np.random.default_rng(12).standard_normal((3, 8)), basis(2, 8)
+    P = np.eye(8) - V.T @ V
+    dense = fista(P, P @ X.T, 0.3, tol=1e-8)
+    assert robust_projection(X, V, 0.3)[1].objective == pytest.approx(dense.objective, rel=1e-6)

@@ -1,0 +1,208 @@
+"""The public edge: what comes in is usable, or the message names it and says what would work."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from sparsecode._validation import (
+    check_array,
+    check_exactly_one,
+    check_int,
+    check_operator,
+    check_option,
+    check_random_state,
+    check_real,
+    check_system,
+    check_unused,
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "computed"),
+    [
+        (np.float64, np.float64),
+        (np.float32, np.float32),
+        (np.float16, np.float32),
+        (ml_dtypes.bfloat16, np.float32),
+        (">f4", np.float32),
+        (">f8", np.float64),
+        (np.int8, np.float64),
+        (np.uint64, np.float64),
+        (bool, np.float64),
+        (object, np.float64),
+    ],
+)
+def test_the_computing_dtype(given, computed) -> None:
+    X = check_array(np.ones((2, 3)).astype(given), "X")
+    assert X.dtype == computed
+    assert X.dtype.isnative
+    np.testing.assert_array_equal(X, 1)
+
+
+def test_complex_numbers_where_allowed() -> None:
+    assert check_array(np.ones(2, np.complex64), "y", ndim=1, allow_complex=True).dtype == "c8"
+    with pytest.raises(ValueError, match="X is complex"):
+        check_array(np.ones((2, 2)) * 1j, "X")
+
+
+def test_nothing_is_copied_without_need() -> None:
+    for X in (np.ones((3, 4)), np.asfortranarray(np.ones((3, 4))), np.ones((6, 8))[::2, ::2]):
+        X.flags.writeable = False
+        assert check_array(X, "X") is X
+
+
+def test_a_huge_sum_is_not_taken_for_infinity() -> None:
+    X = np.full((4, 4), 1e308)
+    assert check_array(X, "X") is X
+    X = np.array([[1e308, 1e308], [-1e308, -1e308]])
+    assert check_array(X, "X") is X
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        ([[1.0, np.nan]], ValueError, "X contains NaN"),
+        ([[1.0, np.inf]], ValueError, "X contains infinity"),
+        ([[np.nan, -np.inf]], ValueError, "X contains infinity"),
+        ([1.0, 2.0], ValueError, r"X has to be 2-D, .*\(2,\); reshape"),
+        (np.ones((1, 2, 3)), ValueError, "X has to be 2-D"),
+        (np.ones((0, 3)), ValueError, r"X is empty: its shape is \(0, 3\)"),
+        ([["a"]], ValueError, "X has to be numeric"),
+        ([[{}]], ValueError, "X holds objects that are not real numbers"),
+        (sp.csr_array(np.eye(2)), TypeError, r"pass X.toarray\(\)"),
+        (aslinearoperator(np.eye(2)), TypeError, "X is a LinearOperator"),
+        (np.ma.masked_array([[1.0]], mask=[[True]]), ValueError, "X is a masked array"),
+    ],
+)
+def test_an_array_that_will_not_do(X, error, message) -> None:
+    with pytest.raises(error, match=message):
+        check_array(X, "X")
+
+
+def test_missing_values_where_allowed() -> None:
+    assert np.isnan(check_array([[1.0, np.nan]], "X", allow_missing=True)[0, 1])
+    with pytest.raises(ValueError, match="infinity"):
+        check_array([[np.inf, np.nan]], "X", allow_missing=True)
+
+
+def test_a_sparse_matrix_keeps_the_callers_untouched() -> None:
+    given = sp.csr_array(
+        (np.array([1, 2, 3]), np.array([0, 0, 1]), np.array([0, 2, 3])), shape=(2, 2)
+    )
+    checked = check_operator(given)
+    np.testing.assert_array_equal(checked.toarray(), [[3, 0], [0, 3]])
+    assert checked.has_canonical_format
+    assert checked.dtype == np.float64
+    np.testing.assert_array_equal(given.indices, [0, 0, 1])
+    assert given.data.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("convert", [sp.csc_array, sp.coo_array, sp.csr_matrix])
+def test_any_sparse_format(convert) -> None:
+    A = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(check_operator(convert(A)).toarray(), A)
+
+
+@pytest.mark.parametrize(
+    "A", [sp.csr_array((0, 3)), sp.csr_array((3, 0)), sp.coo_array(np.ones(3))]
+)
+def test_a_sparse_matrix_needs_two_dimensions_and_entries(A) -> None:
+    with pytest.raises(ValueError, match="A has to be 2-D and not empty"):
+        check_operator(A)
+
+
+def test_a_sparse_matrix_with_nan_is_named() -> None:
+    with pytest.raises(ValueError, match="A contains NaN"):
+        check_operator(sp.csr_array([[np.nan]]))
+
+
+class Duck:
+    """As PyLops operators are: flat vectors, no dtype promotion, no base class of SciPy's."""
+
+    shape = (2, 3)
+    dtype = "float32"
+    matrix = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+
+    def matvec(self, x):
+        assert x.shape == (3,)
+        return self.matrix @ x
+
+    def rmatvec(self, y):
+        assert y.shape == (2,)
+        return self.matrix.T @ y
+
+
+def test_an_operator_by_duck_type() -> None:
+    A = check_operator(Duck())
+    assert isinstance(A, LinearOperator)
+    np.testing.assert_array_equal(A @ np.eye(3), Duck.matrix)
+    np.testing.assert_array_equal(A.H @ np.eye(2), Duck.matrix.T)
+    assert check_system(Duck(), np.ones(2, np.float32))[1].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "common"),
+    [
+        (np.float32, np.float32, np.float32),
+        (np.float32, np.float64, np.float64),
+        (np.float32, np.int16, np.float64),
+        (np.float32, np.complex64, np.complex64),
+        (np.float64, np.complex64, np.complex128),
+        (np.float16, np.float16, np.float32),
+    ],
+)
+def test_a_system_has_one_dtype(a, b, common) -> None:
+    A, y = check_system(np.ones((2, 3), a), np.ones(2, b))
+    assert A.dtype == y.dtype == common
+
+
+def test_a_system_has_to_fit() -> None:
+    with pytest.raises(ValueError, match="A has 2 rows but y has 3"):
+        check_system(np.ones((2, 3)), np.ones(3))
+
+
+@pytest.mark.parametrize("value", ["1", None, True, np.True_, 1j, [1.0]])
+def test_a_real_number_is_one(value) -> None:
+    with pytest.raises(TypeError, match="alpha has to be a real number"):
+        check_real(value, "alpha")
+
+
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, np.float32(2)])
+def test_a_real_number_is_inside(value) -> None:
+    with pytest.raises(ValueError, match=r"alpha has to be a finite number in \(0, 1\], got "):
+        check_real(value, "alpha", low=0, high=1, open_low=True)
+    assert check_real(np.float32(0.5), "alpha", low=0, high=1, open_high=True) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(1.0, TypeError), (True, TypeError), ("2", TypeError), (0, ValueError)]
+)
+def test_an_integer_is_one(value, error) -> None:
+    with pytest.raises(error, match="rank has to be"):
+        check_int(value, "rank", high=3)
+    assert check_int(np.int32(3), "rank", high=3) == 3
+
+
+def test_options_alternatives_and_unused_arguments() -> None:
+    with pytest.raises(ValueError, match="algorithm has to be one of 'a', 'b', got 'c'"):
+        check_option("c", "algorithm", ("b", "a"))
+    assert check_exactly_one(alpha=None, alpha_ratio=0.1) == "alpha_ratio"
+    for given in ({"alpha": 1, "alpha_ratio": 2}, {"alpha": None, "alpha_ratio": None}):
+        with pytest.raises(ValueError, match="give exactly one of alpha, alpha_ratio"):
+            check_exactly_one(**given)
+    check_unused("omp", alpha=None)
+    with pytest.raises(ValueError, match="alpha is not used by omp; leave it out"):
+        check_unused("omp", alpha=0.0)
+
+
+def test_random_states() -> None:
+    generator, state = np.random.default_rng(0), np.random.RandomState(0)
+    assert check_random_state(generator) is generator
+    assert check_random_state(state) is state
+    assert check_random_state(3).uniform() == np.random.RandomState(3).uniform()
+    assert check_random_state(None).uniform() != check_random_state(None).uniform()
+    for bad in (-1, 2**32, 1.5, "0"):
+        with pytest.raises((ValueError, TypeError), match="random_state has to be"):
+            check_random_state(bad)
