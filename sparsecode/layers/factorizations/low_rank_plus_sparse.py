@@ -125,7 +125,8 @@ def fit_low_rank_plus_sparse(
     """Alternate the exact low-rank step and the refitted sparse step; keep the best round.
 
     `low_rank_share` is the share of the bits that the low-rank part gets. None tries a tenth, a
-    quarter and a half, which brackets what OATS (2024) found best, and keeps the best.
+    quarter and a half, which brackets what OATS (2024) found best; the best of them after a few
+    rounds goes on.
     """
     if low_rank_share is not None:
         check_real(low_rank_share, "low_rank_share", low=0, high=1, open_low=True, open_high=True)
