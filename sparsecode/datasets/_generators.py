@@ -223,7 +223,7 @@ def make_low_rank_plus_sparse(
     >>> import numpy as np
     >>> from sparsecode.datasets import make_low_rank_plus_sparse
     >>> X, low_rank, sparse = make_low_rank_plus_sparse(n=100, rank=5, density=0.05, random_state=0)
-    >>> int(np.linalg.matrix_rank(low_rank)), np.count_nonzero(sparse)
+    >>> int(np.linalg.matrix_rank(low_rank)), int(np.count_nonzero(sparse))
     (5, 500)
     """
     n = check_int(n, "n")

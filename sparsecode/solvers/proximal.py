@@ -112,7 +112,7 @@ def fista(
     >>> rng = np.random.default_rng(0)
     >>> A, y = rng.standard_normal((20, 50)), rng.standard_normal(20)
     >>> result = fista(A, y, alpha_ratio=0.1, tol=1e-8)
-    >>> result.converged, result.dual_gap <= 1e-8 * 0.5 * y @ y
+    >>> result.converged, bool(result.dual_gap <= 1e-8 * 0.5 * y @ y)
     (True, True)
     """
     return _solve(_fista, "fista", A, y, alpha, alpha_ratio, penalty, tol, max_iter, init, callback)
