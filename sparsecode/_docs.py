@@ -19,7 +19,8 @@ y : array of shape (m,) or (m, n_signals)
 alpha : float, optional
     The weight of the penalty, positive, in the units of ``A^* y``.
 alpha_ratio : float, optional
-    Instead of `alpha`: a fraction of the smallest alpha at which all signals have a zero code.
+    Instead of `alpha`: a fraction of the smallest alpha at which a signal has a zero code, for
+    each signal its own.
 penalty : Penalty, default=L1()
     What `alpha` multiplies.
 tol : float, default=1e-6
@@ -50,7 +51,76 @@ ConvergenceWarning
     If `max_iter` was reached first.
 """
 
-SECTIONS = {"penalized_least_squares": PENALIZED_LEAST_SQUARES}
+ATOMS_AND_SIGNALS = """
+A : array, sparse array or LinearOperator of shape (m, n)
+    Atoms in columns, of any norm; zero and duplicate atoms are legal. Real or complex.
+y : array of shape (m,) or (m, n_signals)
+    One signal, or one a column. Each column is a problem of its own.
+"""
+
+PURSUIT = """
+n_nonzero_coefs : int, optional
+    At most so many atoms a signal. If neither this nor `residual_tol` is given, a tenth of
+    the columns of `A`, at least one.
+residual_tol : float, optional
+    Stop once ``||y - A x||_2`` (not squared) is at most this.
+positive : bool, default=False
+    Only coefficients that are not negative: an exact nonnegative least squares fit over the
+    support. Real data only.
+
+Returns
+-------
+CodeResult
+    `x`; `objective`, half the squared residual; `certificate`, the largest residual norm over
+    the norm of its signal; `status`, EXHAUSTED if a residual target was out of reach.
+    `dual_gap` is NaN: the problem is not convex.
+
+Raises
+------
+ValueError
+    If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+"""
+
+SPARSE_LEAST_SQUARES = """
+n_nonzero_coefs : int
+    At most so many atoms a signal.
+residual_tol : float, optional
+    A signal is settled once its ``||y - A x||_2`` (not squared) is at most this.
+tol : float, default=1e-6
+    A signal is settled, too, once the last iteration changed its coefficients by at most this,
+    relative to their l2 norm.
+"""
+
+SPARSE_LEAST_SQUARES_RESULT = """
+callback : callable, optional
+    Called after each iteration with the named numbers of the history; a true answer stops.
+
+Returns
+-------
+CodeResult
+    `x`; `objective`, half the squared residual; `certificate`, the relative change of the last
+    iteration, of the worst signal whose residual is above `residual_tol`: it certifies a fixed
+    point of the iteration, not the best support. `dual_gap` is NaN: the problem is not convex.
+    The history also has ``"residual"``, the largest residual norm over the norm of its signal.
+
+Raises
+------
+ValueError
+    If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+
+Warns
+-----
+ConvergenceWarning
+    If `max_iter` was reached first.
+"""
+
+SECTIONS = {
+    "penalized_least_squares": PENALIZED_LEAST_SQUARES,
+    "atoms_and_signals": ATOMS_AND_SIGNALS,
+    "pursuit": PURSUIT,
+    "sparse_least_squares": SPARSE_LEAST_SQUARES,
+    "sparse_least_squares_result": SPARSE_LEAST_SQUARES_RESULT,
+}
 
 
 def documented(function: Function) -> Function:

@@ -13,6 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from sparsecode._scaling import magnitude, to_units, unit_of
+
 RandomSource = np.random.RandomState | np.random.Generator
 
 
@@ -95,7 +97,10 @@ def _check_finite(X: np.ndarray, name: str, allow_missing: bool) -> None:
 def check_operator(
     A: Any, name: str = "A", *, allow_complex: bool = True
 ) -> np.ndarray | sp.sparray | LinearOperator:
-    """A dense array, a SciPy sparse array, or anything with `shape`, `matvec` and `rmatvec`."""
+    """A dense array, a SciPy sparse array, or anything with `shape`, `matvec` and `rmatvec`.
+
+    What is only known by its products is tried once, with fixed vectors: see `_check_products`.
+    """
     if sp.issparse(A):
         if A.ndim != 2 or 0 in A.shape:
             raise ValueError(f"{name} has to be 2-D and not empty, got shape {A.shape}")
@@ -105,11 +110,47 @@ def check_operator(
             A.sum_duplicates()
         A.data = check_array(A.data, name, ndim=1, allow_complex=allow_complex, allow_empty=True)
         return A
-    if isinstance(A, LinearOperator):
-        return A
-    if hasattr(A, "matvec") and hasattr(A, "rmatvec") and hasattr(A, "shape"):
-        return _DuckOperator(A)
-    return check_array(A, name, allow_complex=allow_complex)
+    if not isinstance(A, LinearOperator):
+        if not (hasattr(A, "matvec") and hasattr(A, "rmatvec") and hasattr(A, "shape")):
+            return check_array(A, name, allow_complex=allow_complex)
+        A = _DuckOperator(A)
+    _check_products(A, name)
+    return A
+
+
+def _check_products(A: LinearOperator, name: str) -> None:
+    """One product each way: finite, and by the dot test ``<A u, v> = <u, A^H v>``."""
+    dtype, rng = np.result_type(A.dtype, np.float32), np.random.RandomState(0)
+    u, v = (rng.standard_normal(side).astype(dtype) for side in A.shape[::-1])
+    if np.issubdtype(dtype, np.complexfloating):
+        u, v = (w + (1j * rng.standard_normal(w.size)).astype(dtype) for w in (u, v))
+    try:
+        with np.errstate(all="ignore"):
+            Au, AHv = np.asarray(A.matvec(u)), np.asarray(A.rmatvec(v))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{name} has no adjoint ({error}); its products both ways are needed: give it matvec "
+            "and rmatvec"
+        ) from error
+    for product, method in ((Au, "matvec"), (AHv, "rmatvec")):
+        if not np.all(np.isfinite(product)):
+            raise ValueError(
+                f"{name}.{method} of a finite vector is not finite; look for NaN, infinity or "
+                "overflow in it"
+            )
+    floating = [d for d in (dtype, Au.dtype, AHv.dtype) if d.kind in "fc"]
+    eps = max(float(np.finfo(d).eps) for d in floating)
+    size = max(1.0, magnitude(Au), magnitude(AHv))  # in units of it no square overflows
+    Au, AHv = Au / size, AHv / size
+    length_u, length_v = np.linalg.norm(u), np.linalg.norm(v)
+    scale = np.linalg.norm(Au) * length_v + length_u * np.linalg.norm(AHv)
+    # Of a product that cancels, as that of a projection to nothing, only rounding is left.
+    rounding = 4 * eps * np.sqrt(max(A.shape)) * length_u * length_v / size
+    if abs(np.vdot(v, Au) - np.vdot(AHv, u)) > np.sqrt(eps) * scale + rounding:
+        raise ValueError(
+            f"{name}.rmatvec is not the adjoint of {name}.matvec: <A u, v> and <u, A^H v> differ; "
+            "it has to be the product with the conjugate transpose"
+        )
 
 
 class _DuckOperator(LinearOperator):
@@ -124,6 +165,30 @@ class _DuckOperator(LinearOperator):
 
     def _rmatvec(self, y: np.ndarray) -> np.ndarray:
         return np.asarray(self._foreign.rmatvec(y.ravel()))
+
+
+def check_gram(gram: Any, size: int) -> np.ndarray:
+    """`gram` in float64, once it can be a second moment but for the signs of its eigenvalues."""
+    gram = check_array(gram, "gram").astype(np.float64, copy=False)
+    if gram.shape != (size, size):
+        raise ValueError(f"gram has shape {gram.shape}; the layer has {size} inputs")
+    scaled = to_units(gram, unit_of(magnitude(gram), np.float64))  # differences may overflow
+    tolerance = 1e-6 * magnitude(scaled)
+    if not np.allclose(scaled, scaled.T, rtol=0, atol=tolerance):
+        raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
+    if np.diag(scaled).min() < -tolerance:
+        raise ValueError("gram has a negative diagonal entry: it is no second moment")
+    return gram
+
+
+def check_spectrum(singular_values: Any, name: str) -> np.ndarray:
+    """Singular values (n,): nonnegative, in descending order."""
+    s = check_array(singular_values, name, ndim=1)
+    if s[-1] < 0 or np.any(np.diff(s) > 0):
+        raise ValueError(
+            f"{name} has to be nonnegative and in descending order: np.sort(...)[::-1]"
+        )
+    return s
 
 
 def check_system(A: Any, y: Any) -> tuple[Any, np.ndarray]:
@@ -160,7 +225,8 @@ def check_real(
         number < high if open_high else number <= high
     )
     if not (np.isfinite(number) and inside):
-        left, right = ("(" if open_low else "["), (")" if open_high else "]")
+        left = "(" if open_low or low == -np.inf else "["
+        right = ")" if open_high or high == np.inf else "]"
         raise ValueError(
             f"{name} has to be a finite number in {left}{low:g}, {high:g}{right}, got {value!r}"
         )
@@ -176,6 +242,13 @@ def check_int(value: Any, name: str, *, low: int = 1, high: int | None = None) -
         limit = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} has to be {limit}, got {value!r}")
     return number
+
+
+def check_bool(value: Any, name: str) -> bool:
+    """True or False; 0, 1 and None are neither."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} has to be True or False, got {value!r}")
+    return bool(value)
 
 
 def check_option(value: Any, name: str, options: Collection[str]) -> str:
@@ -212,3 +285,10 @@ def check_random_state(random_state: Any) -> RandomSource:
     if random_state is None:
         return np.random.RandomState()
     return np.random.RandomState(check_int(random_state, "random_state", low=0, high=2**32 - 1))
+
+
+def draw_seed(random_state: Any) -> int:
+    """The integer itself, or one drawn from the source: for work that is done more than once."""
+    if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
+        return check_int(random_state, "random_state", low=0, high=2**32 - 1)
+    return int(check_random_state(random_state).random() * 2**32)

@@ -21,7 +21,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["L0", "L1", "ElasticNet", "GroupL1", "NuclearNorm"]
+from sparsecode._nonconvex import L0, MCP, SCAD, LHalf
+
+__all__ = ["L0", "L1", "MCP", "SCAD", "ElasticNet", "GroupL1", "LHalf", "NuclearNorm"]
 
 Values = Any  # a float for one signal, an array with one entry a signal for many
 
@@ -343,34 +345,3 @@ class NuclearNorm:
     def in_units(self, unit: float) -> tuple[float, NuclearNorm]:
         """Homogeneous of degree one: the factor is the unit."""
         return unit, self
-
-
-@dataclass(frozen=True)
-class L0:
-    r"""The number of nonzero coefficients, :math:`g(x) = \#\{i : x_i \ne 0\}`; not convex, no gap.
-
-    References
-    ----------
-    Blumensath and Davies, "Iterative thresholding for sparse approximations", 2008.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparsecode.penalties import L0
-    >>> L0().prox(np.array([0.5, 2.0]), 1.0)
-    array([0., 2.])
-    """
-
-    convex: ClassVar[bool] = False
-
-    def value(self, x: np.ndarray) -> Values:
-        """The count of nonzeros, one number a signal."""
-        return np.count_nonzero(x, axis=0)
-
-    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
-        """Hard threshold at ``sqrt(2 * step)``."""
-        return np.where(np.abs(x) > np.sqrt(2 * step), x, 0)
-
-    def in_units(self, unit: float) -> tuple[float, L0]:
-        """Homogeneous of degree zero: the factor is 1."""
-        return 1.0, self

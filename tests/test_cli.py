@@ -1,5 +1,6 @@
 """Every command: what it prints and writes, its exit status, and one line for each bad input."""
 
+import inspect
 import io
 import os
 import re
@@ -285,6 +286,45 @@ def test_decompose_splits_a_matrix(capsys, folder):
     np.testing.assert_allclose(low_rank @ parts["components"].T @ parts["components"], low_rank)
 
 
+def test_decompose_takes_the_solvers_defaults(capsys, folder, monkeypatch):
+    from sparsecode import solvers
+
+    solve, seen = solvers.principal_component_pursuit, {}
+
+    def spy(X, **options):
+        seen.update(options)
+        return solve(X, **options)
+
+    monkeypatch.setattr(solvers, "principal_component_pursuit", spy)
+    in_process(capsys, "decompose", "M.npy", "-o", "parts.npz")
+    defaults = inspect.signature(solve).parameters
+    assert {name: defaults[name].default for name in ("alpha", "tol", "max_iter")} == {
+        name: seen[name] for name in ("alpha", "tol", "max_iter")
+    }
+    _, help_text, _ = in_process(capsys, "decompose", "--help")
+    assert f"default {seen['max_iter']}" in help_text
+
+
+@pytest.mark.parametrize("tol", ["1e-7", "0.1"])
+def test_decompose_says_what_the_certificate_is(capsys, folder, tol):
+    X = np.random.default_rng(0).standard_normal((20, 20))
+    X = X if tol == "0.1" else np.load("M.npy")
+    np.save("X.npy", X)
+    _, out, _ = in_process(capsys, "decompose", "X.npy", "-o", "p.npz", "--tol", tol)
+    parts = np.load("p.npz")
+    split = parts["low_rank"] + parts["sparse"]
+    known = {
+        "residual": np.linalg.norm(X - split) / np.linalg.norm(X),
+        "duality gap": float(parts["dual_gap"]),
+    }
+    certificate, what = re.search(
+        r"certificate ([\d.e+-]+) \(the relative ([\w ]+)\)", out
+    ).groups()
+    assert what == ("duality gap" if tol == "0.1" else "residual")
+    assert float(certificate) == pytest.approx(known.pop(what), rel=0.05)
+    assert float(certificate) != pytest.approx(*known.values(), rel=0.05)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, ">f8", np.int16, bool])
 def test_decompose_reads_every_kind_of_real_matrix(capsys, folder, dtype):
     np.save("A.npy", np.asfortranarray(np.load("M.npy").astype(dtype)))
@@ -439,6 +479,10 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
         (["inspect", "none.safetensors"], ["no file none.safetensors"]),
         (["inspect", "sub"], ["folder"]),
         (["inspect", "net.pt"], [".pt", ".safetensors"]),
+        (
+            ["inspect", "small.safetensors", "--orientation", "in_out"],
+            ["--orientation", "small.safetensors", "leave it out"],
+        ),
         (["inspect", "cut.safetensors"], ["cut.safetensors", "cannot be read"]),
         (["inspect", "words.npz"], ["words.npz", "cannot be read"]),
         (["expand", "net.safetensors", "-o", "x.npz"], ["no compressed network"]),

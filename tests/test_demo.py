@@ -1,15 +1,18 @@
 """The demo end to end: one real network, every method, the files, the table and the page."""
 
+import argparse
 import contextlib
 import io
 import re
+from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
 
 from sparsecode import layers
 from sparsecode.cli import main
-from sparsecode.cli.demo import Outcome, comparison, file_name, findings, verdicts
+from sparsecode.cli.demo import Outcome, _outcome, comparison, file_name, findings, verdicts
 from sparsecode.datasets import digits_network_accuracy, load_digits_network
 
 METHODS = [*(name for name in layers.FAMILIES if name != "dense"), "all"]
@@ -159,6 +162,20 @@ def test_a_budget_that_no_method_can_meet_is_bad_input(tmp_path, capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     assert "no method" in error
     assert "--budget" in error
+
+
+@pytest.mark.parametrize(
+    ("error", "caught"), [(layers.BudgetError("too small"), True), (ValueError("a bug"), False)]
+)
+def test_only_a_budget_that_is_too_small_is_taken_for_one(tmp_path, monkeypatch, error, caught):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(layers, "compress", fail)
+    args = argparse.Namespace(budget=0.25, seed=0)
+    outcome = partial(_outcome, "sparse", {}, (None, None), None, tmp_path, args, None)
+    with nullcontext() if caught else pytest.raises(ValueError, match="a bug"):
+        assert outcome().small is None
 
 
 def outcomes():

@@ -5,7 +5,17 @@ import pytest
 import scipy.optimize
 
 from sparsecode import penalties
-from sparsecode.penalties import L0, L1, ElasticNet, GroupL1, NuclearNorm, soft_threshold
+from sparsecode.penalties import (
+    L0,
+    L1,
+    MCP,
+    SCAD,
+    ElasticNet,
+    GroupL1,
+    LHalf,
+    NuclearNorm,
+    soft_threshold,
+)
 
 N = 6
 GROUPS = [0, 1, 0, 2, 1, 0]
@@ -21,6 +31,11 @@ INSTANCES = [
     GroupL1(GROUPS, weights=[0.5, 1.0, 2.0]),
     NuclearNorm(),
     L0(),
+    LHalf(),
+    MCP(),
+    MCP(gamma=1.2, threshold=0.4),  # its scalar problem is not convex at the steps below
+    SCAD(),
+    SCAD(gamma=2.1, threshold=0.3),
 ]
 CONVEX = [penalty for penalty in INSTANCES if penalty.convex]
 
@@ -200,6 +215,83 @@ def test_the_argument_is_left_alone_and_its_dtype_kept(penalty) -> None:
     np.testing.assert_array_equal(x, before)
 
 
+NONCONVEX = [penalty for penalty in INSTANCES if not penalty.convex]
+
+
+@pytest.mark.parametrize("step", [1e-3, 0.1, 0.4, 0.5, 1.0, 3.0, 40.0])
+@pytest.mark.parametrize("penalty", NONCONVEX, ids=name)
+def test_a_prox_that_is_not_convex_is_the_global_minimum_by_brute_force(penalty, step) -> None:
+    grid = np.linspace(0, 12, 60_001)
+    values = penalty.value(grid[None, :])
+    points = np.linspace(0.01, 11.0, 150)
+    answers = penalty.prox(points, step)
+    for x, p in zip(points, answers, strict=True):
+        objectives = 0.5 * (grid - x) ** 2 + step * values
+        mine = 0.5 * (p - x) ** 2 + step * penalty.value(np.array([p]))
+        assert mine <= objectives.min() + 1e-13
+        # Where the minimum is sharp, that it is the same point, to the width of the grid.
+        near = np.flatnonzero(objectives <= objectives.min() + 1e-6)
+        assert grid[near[0]] - 2e-3 <= p <= grid[near[-1]] + 2e-3
+    np.testing.assert_array_equal(penalty.prox(-points, step), -answers)
+    assert penalty.prox(np.zeros(1), step)[0] == 0
+
+
+@pytest.mark.parametrize("penalty", NONCONVEX, ids=name)
+@pytest.mark.parametrize("step", [0.3, 5.0])
+def test_the_prox_of_complex_numbers_keeps_the_phase(penalty, step) -> None:
+    x, phase = np.linspace(0.01, 6, 50), np.exp(0.7j)
+    np.testing.assert_allclose(penalty.prox(x * phase, step), penalty.prox(x, step) * phase)
+
+
+@pytest.mark.parametrize("gamma", [2.5, 3.7, 10.0])
+@pytest.mark.parametrize("threshold", [0.2, 1.0, 3.0])
+def test_scad_and_mcp_have_the_slopes_of_their_papers(gamma, threshold) -> None:
+    t = np.linspace(0, 1.5 * gamma * threshold, 20_001)
+    slope = np.where(t <= threshold, 1.0, np.maximum(gamma * threshold - t, 0))
+    slope[t > threshold] /= (gamma - 1) * threshold
+    fall = np.maximum(1 - t / (gamma * threshold), 0)
+    for penalty, derivative in ((SCAD(gamma, threshold), slope), (MCP(gamma, threshold), fall)):
+        integral = np.concatenate([[0], np.cumsum((derivative[1:] + derivative[:-1]) / 2)]) * t[1]
+        np.testing.assert_allclose(penalty.value(t[None, :]), integral, atol=1e-6 * t[-1])
+
+
+def test_scad_thresholds_as_fan_and_li_do() -> None:
+    # Their equation (2.8), at unit step: alpha is lambda, and so is the threshold.
+    lam, a = 0.8, 3.7
+    z = np.linspace(-5, 5, 1001)
+    size = np.abs(z)
+    theirs = np.where(size <= a * lam, ((a - 1) * z - np.sign(z) * a * lam) / (a - 2), z)
+    theirs = np.where(size <= 2 * lam, np.sign(z) * np.maximum(size - lam, 0), theirs)
+    np.testing.assert_allclose(SCAD(threshold=lam).prox(z, lam), theirs, atol=1e-14)
+
+
+@pytest.mark.parametrize("step", [0.1, 1.0, 7.0])
+def test_the_half_threshold_solves_its_stationary_equation(step) -> None:
+    threshold = 1.5 * step ** (2 / 3)
+    assert LHalf().prox(np.array([threshold * (1 - 1e-12)]), step)[0] == 0
+    x = threshold * np.geomspace(1 + 1e-12, 1e6, 100)
+    u = LHalf().prox(x, step)
+    assert u[0] == pytest.approx(2 / 3 * x[0])
+    np.testing.assert_allclose(u + step / (2 * np.sqrt(u)), x, rtol=1e-14)
+
+
+@pytest.mark.parametrize("penalty", [MCP(gamma=1e9), SCAD(gamma=1e9)], ids=["mcp", "scad"])
+def test_a_penalty_that_never_flattens_is_the_l1_norm(penalty) -> None:
+    x = draw(penalty, 30, scale=3.0)
+    np.testing.assert_allclose(penalty.prox(x, 0.7), L1().prox(x, 0.7), atol=1e-7)
+    np.testing.assert_allclose(penalty.value(x), L1().value(x), rtol=1e-7)
+
+
+@pytest.mark.parametrize("penalty", [MCP(), SCAD(), LHalf()], ids=name)
+@pytest.mark.parametrize("unit", [0.0, 1e-320, 1e-300, 1e300, np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_units_out_of_any_range_do_not_break_the_arithmetic(penalty, unit, dtype) -> None:
+    _, other = penalty.in_units(unit)
+    x = draw(penalty, 31, dtype=dtype)
+    assert np.all(np.isfinite(other.value(x)))
+    assert np.all(np.isfinite(other.prox(x, 0.5)))
+
+
 def test_soft_threshold_of_complex_numbers_keeps_the_phase() -> None:
     x = np.array([3 + 4j, 0.1j, 0])
     shrunk = soft_threshold(x, 1.0)
@@ -230,6 +322,11 @@ def test_the_hard_threshold_is_at_the_square_root_of_twice_the_step() -> None:
         (lambda: GroupL1([0, 1]).prox(np.ones(3), 1.0), "groups has 2 labels for 3"),
         (lambda: L1(positive=True).prox(np.ones(3) * 1j, 1.0), "positive=True needs real"),
         (lambda: NuclearNorm().prox(np.ones(3), 1.0), "needs a 2-D array"),
+        (lambda: MCP(gamma=1.0), "gamma has to be a finite number over 1, got 1.0"),
+        (lambda: MCP(threshold=0.0), "threshold has to be a finite positive number, got 0.0"),
+        (lambda: SCAD(gamma=2.0), "gamma has to be a finite number over 2, got 2.0"),
+        (lambda: SCAD(gamma=np.nan), "gamma has to be"),
+        (lambda: SCAD(threshold=np.inf), "threshold has to be"),
     ],
 )
 def test_errors_say_what_is_wrong(make, message) -> None:

@@ -8,15 +8,20 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 from sparsecode._validation import (
     check_array,
+    check_bool,
     check_exactly_one,
+    check_gram,
     check_int,
     check_operator,
     check_option,
     check_random_state,
     check_real,
+    check_spectrum,
     check_system,
     check_unused,
 )
+from sparsecode.operators import dct, projection_onto_complement, subsampled_dct
+from sparsecode.solvers import fista, omp
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,79 @@ def test_an_operator_by_duck_type() -> None:
     assert check_system(Duck(), np.ones(2, np.float32))[1].dtype == np.float32
 
 
+def by_products(M, forward=None, backward=None, dtype=None):
+    """`M` as an operator, one of its products replaced."""
+    return LinearOperator(
+        M.shape,
+        matvec=forward or (lambda x: M @ x),
+        rmatvec=backward or (lambda y: M.conj().T @ y),
+        dtype=dtype or M.dtype,
+    )
+
+
+MATRIX = np.random.default_rng(0).standard_normal((7, 12))
+COMPLEX = MATRIX + 1j * MATRIX[::-1]
+
+
+@pytest.mark.parametrize(
+    "solve",
+    [lambda A: fista(A, np.ones(7), alpha=1), lambda A: omp(A, np.ones(7), n_nonzero_coefs=2)],
+)
+@pytest.mark.parametrize(
+    ("A", "message"),
+    [
+        (LinearOperator((7, 12), matvec=lambda x: MATRIX @ x, dtype="d"), "A has no adjoint"),
+        (by_products(MATRIX, forward=lambda x: np.full(7, np.nan)), "A.matvec .* not finite"),
+        (by_products(MATRIX, backward=lambda y: np.full(12, np.inf)), "A.rmatvec .* not finite"),
+        (by_products(MATRIX, backward=lambda y: 2 * MATRIX.T @ y), "A.rmatvec is not the adjoint"),
+        (by_products(MATRIX, backward=lambda y: np.zeros(12)), "A.rmatvec is not the adjoint"),
+        (by_products(MATRIX, forward=lambda x: np.zeros(7)), "A.rmatvec is not the adjoint"),
+        (by_products(MATRIX.astype("f"), backward=lambda y: MATRIX[:, ::-1].T @ y), "not the adj"),
+        (by_products(COMPLEX, backward=lambda y: COMPLEX.T @ y), "not the adjoint"),
+    ],
+)
+def test_an_operator_whose_products_will_not_do(A, message, solve) -> None:
+    with pytest.raises(ValueError, match=message):
+        solve(A)
+
+
+class InSinglePrecision:
+    """Products in float32 whatever comes in, and no word about it."""
+
+    shape = MATRIX.shape
+
+    def matvec(self, x):
+        return MATRIX.astype("f") @ x.astype("f")
+
+    def rmatvec(self, y):
+        return MATRIX.T.astype("f") @ y.astype("f")
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        by_products(MATRIX),
+        by_products(MATRIX.astype("f")),
+        by_products(COMPLEX),
+        by_products(COMPLEX.astype("F")),
+        by_products(np.arange(6).reshape(2, 3)),
+        by_products(np.zeros((2, 3))),
+        by_products(MATRIX * 1e-150),
+        by_products(MATRIX * 1e150),
+        by_products(MATRIX * 1e-320),
+        aslinearoperator(np.random.default_rng(1).standard_normal((300, 2000), dtype="f")),
+        subsampled_dct(1000, np.arange(0, 1000, 7)),
+        3.0 * dct(64),
+        projection_onto_complement(np.linalg.qr(MATRIX[:, :7])[0]),
+        projection_onto_complement(np.linalg.qr(MATRIX[:, :7].astype("f"))[0]),
+        InSinglePrecision(),
+    ],
+)
+def test_an_operator_that_will_do(A) -> None:
+    checked = check_operator(A)
+    assert checked is A or isinstance(A, InSinglePrecision)
+
+
 @pytest.mark.parametrize(
     ("a", "b", "common"),
     [
@@ -174,6 +252,48 @@ def test_a_real_number_is_inside(value) -> None:
     with pytest.raises(ValueError, match=r"alpha has to be a finite number in \(0, 1\], got "):
         check_real(value, "alpha", low=0, high=1, open_low=True)
     assert check_real(np.float32(0.5), "alpha", low=0, high=1, open_high=True) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("limits", "interval"),
+    [
+        ({"low": 0, "open_low": True}, r"\(0, inf\)"),
+        ({"low": 0}, r"\[0, inf\)"),
+        ({"high": 1}, r"\(-inf, 1\]"),
+        ({}, r"\(-inf, inf\)"),
+    ],
+)
+def test_an_infinite_bound_is_no_number(limits, interval) -> None:
+    with pytest.raises(ValueError, match=f"has to be a finite number in {interval}, got nan"):
+        check_real(np.nan, "alpha", **limits)
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "yes", np.ones(1, bool)])
+def test_a_truth_is_one(value) -> None:
+    with pytest.raises(TypeError, match="positive has to be True or False, got "):
+        check_bool(value, "positive")
+    assert check_bool(np.True_, "positive") is True
+    assert check_bool(False, "positive") is False
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e308])
+def test_a_gram_is_symmetric_with_a_nonnegative_diagonal(scale) -> None:
+    gram = np.array([[1.0, 0.5], [0.5, 1.0]]) * scale
+    assert check_gram(gram, 2) is gram
+    assert check_gram(gram.astype(np.float32) if scale == 1 else gram, 2).dtype == np.float64
+    with pytest.raises(ValueError, match="gram has to be symmetric"):
+        check_gram(gram * [[1, 1], [-1, 1]], 2)
+    with pytest.raises(ValueError, match="gram has a negative diagonal entry"):
+        check_gram(gram * [[1, 1], [1, -1]], 2)
+    with pytest.raises(ValueError, match=r"gram has shape \(2, 2\); the layer has 3 inputs"):
+        check_gram(gram, 3)
+
+
+@pytest.mark.parametrize("s", [[1.0, 2.0], [1.0, -1.0], [-1.0]])
+def test_a_spectrum_descends_to_zero(s) -> None:
+    with pytest.raises(ValueError, match="s has to be nonnegative and in descending order"):
+        check_spectrum(s, "s")
+    assert check_spectrum([2.0, 2.0, 0.0], "s").tolist() == [2, 2, 0]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,15 @@ def read_any(path: str, orientation: str | None = None) -> Network | CompressedN
     from sparsecode.layers.compressed import METADATA_KEY
 
     network = read(path, orientation=orientation)
-    return read_compressed(path) if METADATA_KEY in network.metadata else network
+    if METADATA_KEY not in network.metadata:
+        return network
+    if orientation is not None:
+        raise ValueError(
+            f"--orientation is not used by {path}, a compressed file that records its own; "
+            "leave it out"
+        )
+    del network  # before its arrays are read once more: only one copy of them is ever held
+    return read_compressed(path)
 
 
 def read_moments(path: str | None, network: Network) -> Calibration | None:

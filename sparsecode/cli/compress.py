@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsecode.cli._files import check_files, check_formats, read_any, read_moments
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             include=args.include,
             exclude=args.exclude,
             random_state=args.seed,
+            suffix=Path(args.output).suffix,
             n_threads=args.threads,
             progress=progress,
         )

@@ -195,7 +195,7 @@ def _outcome(
 ) -> Outcome:
     """Compress by one method, write, read back, and classify with what was read."""
     from sparsecode.datasets import digits_network_accuracy
-    from sparsecode.layers import compress, read_compressed
+    from sparsecode.layers import BudgetError, compress, read_compressed
 
     path = folder / f"{file_name(method)}.safetensors"
     try:
@@ -208,7 +208,7 @@ def _outcome(
             random_state=args.seed,
             progress=progress,
         )
-    except ValueError:  # the arguments have been checked: the budget is too small
+    except BudgetError:
         path.unlink(missing_ok=True)  # of an earlier run: it would belong to no row
         return Outcome(method, None, 0, float("nan"), intact=True)
     small.write(path)

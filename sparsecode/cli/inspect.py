@@ -81,7 +81,8 @@ def _statistics(W: np.ndarray) -> list[str]:
     """Effective rank and kurtosis, or what keeps them from being known."""
     import numpy as np
 
-    from sparsecode.plotting import SpectrumDisplay, effective_rank
+    from sparsecode.plotting import SpectrumDisplay
+    from sparsecode.solvers import effective_rank
 
     W = W.astype(np.float64)
     if not np.isfinite(W).all():

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from sparsecode._validation import (
     RandomSource,
+    check_bool,
     check_int,
     check_option,
     check_random_state,
@@ -142,8 +143,7 @@ def make_sparse_coded_signals(
         snr_db = check_real(snr_db, "snr_db")
         if noise > 0:
             raise ValueError(f"give noise or snr_db, not both; got noise={noise}, snr_db={snr_db}")
-    if not isinstance(sparse_output, (bool, np.bool_)):
-        raise TypeError(f"sparse_output has to be True or False, got {sparse_output!r}")
+    check_bool(sparse_output, "sparse_output")
     rng = check_random_state(random_state)
 
     dictionary = rng.standard_normal((n_components, n_features))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._validation import (
+    check_bool,
     check_int,
     check_option,
     check_random_state,
@@ -81,8 +82,7 @@ def load_image_patches(
     patch_size = check_int(patch_size, "patch_size", high=min(IMAGE_SHAPE))
     names = _check_images(images)
     channels = check_option(channels, "channels", ("grey", "rgb"))
-    if not isinstance(remove_mean, (bool, np.bool_)):
-        raise TypeError(f"remove_mean has to be True or False, got {remove_mean!r}")
+    check_bool(remove_mean, "remove_mean")
     dtype = _check_dtype(dtype)
     grid = tuple(side - patch_size + 1 for side in IMAGE_SHAPE)
     if n_patches is None:

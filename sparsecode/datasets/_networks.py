@@ -19,7 +19,7 @@ import numpy as np
 
 from sparsecode._files import atomic_write
 from sparsecode._threads import single_threaded_blas
-from sparsecode._validation import check_array, check_random_state
+from sparsecode._validation import check_array, check_bool, check_random_state
 
 LAYERS = ("hidden1", "hidden2", "output")
 KINDS = {"weight": 2, "bias": 1}
@@ -101,8 +101,7 @@ def load_digits_network(*, random_state: Any = 0, cache: bool = True) -> DigitsN
     >>> digits.network["hidden1.weight"].shape, digits.accuracy > 0.96
     ((128, 64), True)
     """
-    if not isinstance(cache, (bool, np.bool_)):
-        raise TypeError(f"cache has to be True or False, got {cache!r}")
+    check_bool(cache, "cache")
     seed, reproducible = _seed(random_state)
     X_train, X_test, y_train, y_test = _digits(seed)
     path = _cache_path(seed) if cache and reproducible else None

@@ -20,7 +20,6 @@ from sparsecode._validation import (
     check_unused,
 )
 from sparsecode.estimators._base import Transformer, check_codes, check_samples
-from sparsecode.objectives import alpha_max
 from sparsecode.operators import adjoint, dct, subsampled_dct
 from sparsecode.solvers import fista, omp, sparse_encode
 
@@ -351,7 +350,7 @@ class CompressedSensing(Transformer):
     def _recover(self, E: Any, Y: np.ndarray) -> Any:
         """Codes, one signal's a row."""
         if self.solver == "fista":
-            return _penalized(E, Y, **self._fista_arguments())
+            return fista(E, Y.T, **self._fista_arguments()).x.T
         arguments = self._pursuit_arguments(E.shape[1])
         if isinstance(E, np.ndarray):
             return sparse_encode(
@@ -363,22 +362,6 @@ class CompressedSensing(Transformer):
     @property
     def _n_features_out(self) -> int:
         return self.n_measurements_
-
-
-def _penalized(
-    E: Any, Y: np.ndarray, alpha_ratio: float | None = None, **arguments: Any
-) -> np.ndarray:
-    if alpha_ratio is None:
-        return fista(E, Y.T, **arguments).x.T
-    # Each signal in units of its own largest alpha: its answer owes nothing to its neighbours.
-    size = np.max(np.abs(Y), axis=1)
-    unit = alpha_max(E, _divided(Y, size).T)
-    x = fista(E, _divided(_divided(Y, size), unit).T, alpha=alpha_ratio, **arguments).x
-    return x.T * (unit[:, None] * size[:, None])
-
-
-def _divided(Y: np.ndarray, units: np.ndarray) -> np.ndarray:
-    return Y / np.where(units > 0, units, 1)[:, None]
 
 
 def _dense(codes: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_int
+from sparsecode._validation import check_bool, check_int
 from sparsecode.estimators._base import Transformer, check_samples, synthesize
 from sparsecode.solvers import ksvd, sparse_encode
 
@@ -132,6 +132,7 @@ class KSVD(Transformer):
             The estimator itself.
         """
         X = check_samples(self, X, reset=True)
+        check_bool(self.sparse_output, "sparse_output")
         n_components = X.shape[1]
         if self.n_components is not None:
             n_components = check_int(self.n_components, "n_components")

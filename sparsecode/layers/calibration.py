@@ -64,6 +64,13 @@ class Calibration:
     def from_arrays(cls, inputs: Mapping[str, Any]) -> Calibration:
         """Return the calibration of one array of inputs per layer; see `update`.
 
+        Raises
+        ------
+        TypeError
+            `inputs` is no mapping of names to arrays.
+        ValueError
+            As for `update`.
+
         Examples
         --------
         >>> import numpy as np
@@ -71,6 +78,11 @@ class Calibration:
         >>> Calibration.from_arrays({"fc": np.ones((5, 3))}).n_samples("fc")
         5
         """
+        if not isinstance(inputs, Mapping):
+            raise TypeError(
+                "inputs has to be a mapping of layers' names to arrays, such as {'fc.weight': X}, "
+                f"got {type(inputs).__name__}"
+            )
         calibration = cls()
         for name, X in inputs.items():
             calibration.update(name, X)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from sparsecode import __version__
 from sparsecode._files import refuse_same_file, strict_json
 from sparsecode._validation import check_int
+from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.factorizations import Bits, Factorization, unpack
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, file_size, read_tensors, write_tensors
 from sparsecode.layers.network import Network
@@ -41,8 +43,10 @@ class CompressedNetwork:
         What the tensors of the original took.
     report : CompressionReport
         What was done to each layer, what it cost and what was lost.
+    suffix : str
+        The format that `bits` is about: ``.safetensors`` unless another was asked for.
     bits : int
-        The size of the ``.safetensors`` file in bits, names and shapes included.
+        The size of that file in bits, names and shapes included.
     ratio : float
         `bits` over `original_bits`.
 
@@ -60,10 +64,11 @@ class CompressedNetwork:
     order: tuple[str, ...]
     original_bits: int
     report: CompressionReport = field(default_factory=CompressionReport)
+    suffix: str = ".safetensors"
 
     @property
     def bits(self) -> int:
-        """The size of the ``.safetensors`` file in bits."""
+        """The size of the file in bits."""
         return self.predicted_bytes() * 8
 
     @property
@@ -78,10 +83,10 @@ class CompressedNetwork:
         packed = packed + Bits(values=8 * self.network.n_bytes)
         return packed + Bits(container=self.bits - packed.total)
 
-    def predicted_bytes(self, suffix: str = ".safetensors") -> int:
-        """The exact size of the file that `write` would write."""
+    def predicted_bytes(self, suffix: str | None = None) -> int:
+        """The exact size of the file that `write` would write, in this format or another."""
         arrays, metadata = self._packed()
-        return file_size(suffix, arrays, metadata)
+        return file_size(suffix or self.suffix, arrays, metadata)
 
     def to_dense(self) -> Network:
         """The network under its original names, shapes and dtypes, as stock tools load it."""
@@ -230,6 +235,7 @@ def _unpacked(
         Network(kept, metadata=metadata, source=path, orientation=str(description["orientation"])),
         tuple(order),
         check_int(description["original_bits"], "original_bits"),
+        suffix=Path(path).suffix,
     )
     rows = [
         LayerRow(name=name, form=f.kind, summary=f.summary, shape=f.shape, bits=f.bits())
@@ -239,8 +245,13 @@ def _unpacked(
 
 
 def with_report(
-    compressed: CompressedNetwork, rows: tuple[LayerRow, ...], budget: float | None = None
+    compressed: CompressedNetwork,
+    rows: tuple[LayerRow, ...],
+    budget: float | None = None,
+    allocation: Allocation | None = None,
 ) -> CompressedNetwork:
     """The same network with a report of these rows."""
-    report = CompressionReport(rows, compressed.itemized_bits, compressed.original_bits, budget)
+    report = CompressionReport(
+        rows, compressed.itemized_bits, compressed.original_bits, budget, allocation
+    )
     return replace(compressed, report=report)

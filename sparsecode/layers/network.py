@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,7 +88,8 @@ class Network(Mapping[str, np.ndarray]):
     Raises
     ------
     ValueError
-        A name is no string, an array holds objects, or the orientation is unknown.
+        A name is no string, an array holds objects or masked entries, or the orientation is
+        unknown.
 
     Examples
     --------
@@ -256,6 +257,8 @@ class Network(Mapping[str, np.ndarray]):
         ------
         ValueError
             A pattern matches no layer, or is not a regular expression.
+        TypeError
+            `include` or `exclude` is neither a string nor a sequence of strings.
 
         Examples
         --------
@@ -294,7 +297,7 @@ class Network(Mapping[str, np.ndarray]):
 
     def _matched(self, argument: str, patterns: str | Sequence[str]) -> set[str]:
         matched: set[str] = set()
-        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        for pattern in _patterns(argument, patterns):
             found = {layer.name for layer in self.layers if _matches(pattern, layer.name, argument)}
             if not found:
                 raise ValueError(
@@ -405,6 +408,16 @@ def near_misses(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
     return f"; there are {', '.join(map(repr, known[:3]))}{more}"
 
 
+def _patterns(argument: str, given: Any) -> list[str]:
+    patterns = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(
+            f"{argument} has to be a pattern or a sequence of patterns, which are strings, "
+            f"got {given!r}"
+        )
+    return patterns
+
+
 def _matches(pattern: str, name: str, argument: str) -> bool:
     if not pattern.startswith("re:"):
         return pattern == name
@@ -419,6 +432,8 @@ def _matches(pattern: str, name: str, argument: str) -> bool:
 def _as_array(name: Any, tensor: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise ValueError(f"the name of a tensor has to be a string, got {name!r}")
+    if np.ma.is_masked(tensor):
+        raise ValueError(f"the tensor {name!r} has masked entries; fill them first")
     try:
         array = np.asarray(tensor)
     except (TypeError, RuntimeError, ValueError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sparsecode._text import printable
+from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.factorizations import Bits
 
 __all__ = ["CompressionReport", "LayerRow", "text_table"]
@@ -52,6 +53,9 @@ class CompressionReport:
         Of the tensors of the original network.
     budget : float or None
         What was asked for, as a fraction of the latter.
+    allocation : Allocation or None
+        The choice among all forms that were tried: its total `error`, the sum of the layers'
+        relative output errors, and the `bound` that no choice among them can be below.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class CompressionReport:
     bits: Bits = field(default_factory=Bits)
     original_bits: int = 0
     budget: float | None = None
+    allocation: Allocation | None = None
 
     def mean_error(self, name: str) -> float | None:
         """The mean over the layers of one of a row's errors; None unless all have it.

@@ -7,7 +7,7 @@ from sparsecode.plotting.convergence import ConvergenceDisplay
 from sparsecode.plotting.decomposition import DecompositionDisplay
 from sparsecode.plotting.dictionary import DictionaryDisplay
 from sparsecode.plotting.frontier import FrontierDisplay
-from sparsecode.plotting.spectrum import SpectrumDisplay, effective_rank
+from sparsecode.plotting.spectrum import SpectrumDisplay
 
 __all__ = [
     "ConvergenceDisplay",
@@ -15,5 +15,4 @@ __all__ = [
     "DictionaryDisplay",
     "FrontierDisplay",
     "SpectrumDisplay",
-    "effective_rank",
 ]

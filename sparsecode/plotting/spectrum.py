@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import scipy.linalg
 
-from sparsecode._validation import check_array
+from sparsecode._validation import check_array, check_spectrum
 from sparsecode.plotting._axes import (
     add_grid,
     add_legend,
@@ -17,61 +17,19 @@ from sparsecode.plotting._axes import (
     set_log_height,
     styled,
 )
+from sparsecode.solvers import effective_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SpectrumDisplay", "effective_rank"]
-
-
-def effective_rank(singular_values: Any) -> float:
-    r"""How many singular values matter: the exponential of their entropy.
-
-    .. math:: \exp\Bigl(-\sum_i p_i \log p_i\Bigr), \qquad p_i = \sigma_i / \sum_j \sigma_j
-
-    It is 1 for a matrix of rank one, `r` for `r` equal singular values, never above the rank, and
-    0 for the zero matrix. Scaling the matrix does not change it.
-
-    Parameters
-    ----------
-    singular_values : array of shape (n,)
-        Nonnegative, in descending order.
-
-    Returns
-    -------
-    float
-        Between 1 and `n`, or 0.
-
-    Raises
-    ------
-    ValueError
-        If `singular_values` is not such an array.
-
-    References
-    ----------
-    Roy and Vetterli, "The effective rank: a measure of effective dimensionality", 2007.
-
-    Examples
-    --------
-    >>> from sparsecode.plotting import effective_rank
-    >>> round(effective_rank([2.0, 2.0, 2.0, 0.0]), 12)
-    3.0
-    """
-    s = _check_spectrum(singular_values, "singular_values").astype(np.float64)
-    s = s[s > 0]
-    if s.size == 0:
-        return 0.0
-    s = s / s[0]  # no overflow in the sum, whatever the scale
-    p = s / s.sum()
-    p = p[p > 0]
-    return float(np.exp(-np.sum(p * np.log(p))))
+__all__ = ["SpectrumDisplay"]
 
 
 class SpectrumDisplay:
     r"""The singular values of one or more matrices, :math:`\sigma_1 \ge \sigma_2 \ge \dots`
 
     A spectrum that falls fast belongs to a matrix that few directions describe. The ring on each
-    curve is at its effective rank, rounded; see `effective_rank`.
+    curve is at its effective rank, rounded; see `sparsecode.solvers.effective_rank`.
 
     Parameters
     ----------
@@ -114,7 +72,7 @@ class SpectrumDisplay:
 
     def __init__(self, singular_values: Any) -> None:
         self.singular_values = {
-            label: _check_spectrum(s, f"singular_values[{label!r}]")
+            label: check_spectrum(s, f"singular_values[{label!r}]")
             for label, s in check_labelled(singular_values, "singular_values").items()
         }
 
@@ -202,15 +160,6 @@ class SpectrumDisplay:
         add_grid(ax)
         add_legend(ax)
         return self
-
-
-def _check_spectrum(s: Any, name: str) -> np.ndarray:
-    s = check_array(s, name, ndim=1)
-    if s[-1] < 0 or np.any(np.diff(s) > 0):
-        raise ValueError(
-            f"{name} has to be nonnegative and in descending order: np.sort(...)[::-1]"
-        )
-    return s
 
 
 def _energy_share(s: np.ndarray) -> np.ndarray:

@@ -3,33 +3,50 @@
 from sparsecode.solvers._result import (
     CodeResult,
     DictionaryResult,
+    PathResult,
     Result,
     SplitResult,
     Status,
     SVDResult,
 )
+from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd
 from sparsecode.solvers.encoding import sparse_encode
-from sparsecode.solvers.greedy import omp
-from sparsecode.solvers.low_rank import LowRankFactors, truncated_svd, weighted_svd
+from sparsecode.solvers.greedy import matching_pursuit, ols, omp
+from sparsecode.solvers.homotopy import lars
+from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
 from sparsecode.solvers.proximal import fista, ista
 from sparsecode.solvers.robust_pca import principal_component_pursuit, robust_projection
+from sparsecode.solvers.splitting import admm
+from sparsecode.solvers.subspace import cosamp, subspace_pursuit
+from sparsecode.solvers.thresholding import htp, iht
 
 __all__ = [
     "CodeResult",
     "DictionaryResult",
     "LowRankFactors",
+    "PathResult",
     "Result",
     "SVDResult",
     "SplitResult",
     "Status",
+    "admm",
+    "coordinate_descent",
+    "cosamp",
+    "effective_rank",
     "fista",
+    "htp",
+    "iht",
     "ista",
     "ksvd",
+    "lars",
+    "matching_pursuit",
+    "ols",
     "omp",
     "principal_component_pursuit",
     "robust_projection",
     "sparse_encode",
+    "subspace_pursuit",
     "truncated_svd",
     "weighted_svd",
 ]

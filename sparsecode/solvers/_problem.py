@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -14,6 +15,8 @@ from sparsecode.objectives import alpha_max, duality_gap, least_squares, penaliz
 from sparsecode.operators import adjoint, spectral_norm
 from sparsecode.penalties import L1, ConvexPenalty, Penalty
 from sparsecode.solvers._result import CodeResult
+
+LARGEST = float(np.finfo(np.float64).max)
 
 
 class Iterate(NamedTuple):
@@ -32,12 +35,12 @@ class PenalizedLeastSquares:
 
     A: Any
     y: np.ndarray
-    alpha: float
+    alpha: Any  # one for all signals, or one for each
     penalty: Penalty
-    step: float  # 1 / ||A||_2^2, the longest that never increases the objective
     matrix_unit: float
     signal_unit: float
     dtype: np.dtype
+    norm: float | None = None  # spectral, of `A` in units, where it is known
 
     @classmethod
     def from_arguments(
@@ -47,8 +50,10 @@ class PenalizedLeastSquares:
         dtype = np.asarray(y).dtype
         A, y = check_system(A, y)
         penalty = penalty or L1()
-        norm = min(spectral_norm(A), np.finfo(np.float64).max)
-        matrix_unit, signal_unit = unit_of(norm, y.dtype), unit_of(magnitude(y), y.dtype)
+        # The norm of an operator takes products; of a matrix it is left until a step asks for it.
+        norm = min(spectral_norm(A), LARGEST) if isinstance(A, LinearOperator) else None
+        size = magnitude(entries(A)) if norm is None else norm
+        matrix_unit, signal_unit = unit_of(size, y.dtype), unit_of(magnitude(y), y.dtype)
         A, y = divided(A, matrix_unit), to_units(y, signal_unit)
         factor, penalty = penalty.in_units(signal_unit / matrix_unit)
         if check_exactly_one(alpha=alpha, alpha_ratio=alpha_ratio) == "alpha":
@@ -56,10 +61,15 @@ class PenalizedLeastSquares:
             alpha = _in_range(given / signal_unit * (factor / signal_unit), given, y.dtype)
         else:
             alpha = _from_ratio(A, y, alpha_ratio, penalty)
-        norm /= matrix_unit
-        step = 1.0 / (norm * norm) if norm > 0 else 1.0
+        norm = None if norm is None else norm / matrix_unit
         answer = answer_dtype(dtype, y.dtype)
-        return cls(A, y, alpha, penalty, step, matrix_unit, signal_unit, answer)
+        return cls(A, y, alpha, penalty, matrix_unit, signal_unit, answer, norm)
+
+    @cached_property
+    def step(self) -> float:
+        """``1 / ||A||_2^2``, the longest step that never increases the objective."""
+        norm = spectral_norm(self.A) if self.norm is None else self.norm
+        return 1.0 / (norm * norm) if norm > 0 else 1.0
 
     def prox(self, x: np.ndarray) -> np.ndarray:
         """The proximal operator of one gradient step."""
@@ -114,6 +124,11 @@ class PenalizedLeastSquares:
         return CodeResult(x=x.astype(self.dtype, copy=False), dual_gap=dual_gap, **ending)
 
 
+def entries(A: Any) -> np.ndarray:
+    """The stored entries of a dense or sparse array."""
+    return A if isinstance(A, np.ndarray) else A.data
+
+
 def divided(A: Any, unit: float) -> Any:
     """The matrix over a unit, whatever it is made of."""
     if unit == 1.0:
@@ -136,18 +151,18 @@ def _in_range(alpha: float, given: float, dtype: np.dtype) -> float:
     return min(alpha, float(info.max * info.eps))  # larger ones have the same answer, zero
 
 
-def _from_ratio(A: Any, y: np.ndarray, alpha_ratio: Any, penalty: Penalty) -> float:
+def _from_ratio(A: Any, y: np.ndarray, alpha_ratio: Any, penalty: Penalty) -> Any:
     ratio = check_real(alpha_ratio, "alpha_ratio", low=0, high=1, open_low=True)
     if not penalty.convex:
         raise ValueError(
             f"alpha_ratio needs a convex penalty, got {type(penalty).__name__}; give alpha"
         )
-    largest = float(np.max(alpha_max(A, y, penalty)))  # type: ignore[arg-type]
-    if largest == np.inf:
+    largest = np.asarray(alpha_max(A, y, penalty))  # type: ignore[arg-type]
+    if np.any(largest == np.inf):
         raise ValueError(
             "alpha_ratio needs an l1 part: with l1_ratio=0 no code is zero; give alpha"
         )
-    return ratio * largest if largest > 0 else ratio
+    return (ratio * np.where(largest > 0, largest, 1)).astype(y.real.dtype)[()]
 
 
 def answer_dtype(given: np.dtype, computed: np.dtype) -> np.dtype:

@@ -86,6 +86,27 @@ class CodeResult(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PathResult(Result):
+    """Coefficients of one signal at each of several alphas.
+
+    The `objective` is that of the last alpha, the `certificate` the worst of all.
+
+    Attributes
+    ----------
+    alphas : ndarray of shape (n_alphas,)
+        In descending order.
+    x : ndarray of shape (n, n_alphas)
+        The coefficients at each alpha.
+    dual_gaps : ndarray of shape (n_alphas,)
+        In the units of the objective: how far each can be from the best possible one.
+    """
+
+    alphas: np.ndarray
+    x: np.ndarray
+    dual_gaps: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DictionaryResult(Result):
     """A dictionary and the codes of the signals it was learned from.
 

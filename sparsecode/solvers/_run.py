@@ -94,23 +94,33 @@ def as_history(rows: list[dict[str, float]]) -> History:
     columns = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     for column in columns.values():
         column.flags.writeable = False
-    return MappingProxyType(columns)
+    return columns
 
 
 def warn_not_converged(name: str, certificate: float, tol: float, max_iter: int) -> None:
-    """The package's one `ConvergenceWarning`."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    warnings.warn(
+    """The warning of every iteration that ended too early."""
+    _warn(
         f"{name} did not converge: its certificate is {certificate:.3g} after max_iter={max_iter} "
-        f"iterations, asked for tol={tol:.3g}; raise max_iter or tol",
-        ConvergenceWarning,
-        stacklevel=_levels_inside(),
+        f"iterations, asked for tol={tol:.3g}; raise max_iter or tol"
     )
 
 
+def warn_out_of_reach(name: str, worst: float) -> None:
+    """The warning of a pursuit that ran out of atoms before the residual was small enough."""
+    _warn(
+        f"{name} did not reach residual_tol: a residual is {worst:.3g} times as large when no atom "
+        "reduces it any more; raise residual_tol, or add atoms"
+    )
+
+
+def _warn(message: str) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    warnings.warn(message, ConvergenceWarning, stacklevel=_levels_inside())
+
+
 def _levels_inside() -> int:
-    """The stack level, seen from `warn_not_converged`, of the line that called the package."""
+    """The stack level, seen from `_warn`, of the line that called the package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
         "sparsecode."

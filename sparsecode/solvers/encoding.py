@@ -12,13 +12,14 @@ from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import (
     check_array,
+    check_bool,
     check_int,
     check_option,
     check_real,
     check_unused,
 )
 from sparsecode.penalties import soft_threshold
-from sparsecode.solvers._run import warn_not_converged
+from sparsecode.solvers._run import warn_not_converged, warn_out_of_reach
 
 __all__ = ["sparse_encode"]
 
@@ -105,7 +106,8 @@ def sparse_encode(
     Warns
     -----
     ConvergenceWarning
-        If `max_iter` was reached for a signal; it states the worst relative gap.
+        If `max_iter` was reached for a signal; it states the worst relative gap. Or if
+        `residual_tol` is out of reach of the atoms for a signal, without a count that limits them.
 
     References
     ----------
@@ -123,6 +125,8 @@ def sparse_encode(
     array([[3., 0., 0.]])
     """
     check_option(algorithm, "algorithm", ALGORITHMS)
+    positive = check_bool(positive, "positive")
+    sparse_output = check_bool(sparse_output, "sparse_output")
     X = check_array(X, "X")
     D = check_array(dictionary, "dictionary")
     if X.shape[1] != D.shape[1]:
@@ -154,6 +158,8 @@ def sparse_encode(
     worst = max(tile.certificate for tile in coded)
     if algorithm == "lasso" and worst > wanted:
         warn_not_converged("lasso", worst, wanted, sweeps)
+    elif residual_tol is not None and n_nonzero_coefs is None and worst > 1:
+        warn_out_of_reach(algorithm, worst)
     codes = _assemble(coded, X.shape[0], D.shape[0])
     return codes if sparse_output else codes.toarray()
 
@@ -209,7 +215,8 @@ def _pursuit(
         )  # fmt: skip
         values = from_units(values, units, 1 / atom_units[indices], name="codes")
         chosen = np.arange(limit) < counts[:, None]
-        return Tile(counts, indices[chosen], values[chosen])
+        beyond = np.divide(energies, energy_target, where=energy_target > 0, out=np.zeros(TILE))
+        return Tile(counts, indices[chosen], values[chosen], float(np.sqrt(beyond.max())))
 
     return code
 

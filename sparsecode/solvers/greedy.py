@@ -2,62 +2,160 @@ r"""Greedy pursuits: one atom at a time, for one signal or for each column of ma
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 
-from sparsecode._scaling import from_units, to_units, unit_of, units_of
-from sparsecode._validation import check_int, check_real, check_system
+from sparsecode._docs import documented
+from sparsecode._validation import check_int, check_system
 from sparsecode.operators import adjoint
-from sparsecode.solvers._problem import answer_dtype, divided
 from sparsecode.solvers._result import CodeResult, Status
-from sparsecode.solvers._run import as_history
+from sparsecode.solvers._run import Callback, as_history
+from sparsecode.solvers._support import (
+    Iterate,
+    Signals,
+    check_real_data,
+    column_norms,
+    columns,
+    nonnegative,
+)
 
-__all__ = ["omp"]
+__all__ = ["matching_pursuit", "ols", "omp"]
+
+# The matrix, a signal, the norms of the columns, the most atoms and the residual norm to reach
+# -> the support, its coefficients and the norm of the residual.
+Pursuit = Callable[[Any, np.ndarray, np.ndarray, int, float], tuple[list[int], np.ndarray, float]]
 
 
-def omp(
+@documented
+def matching_pursuit(
     A: Any,
     y: Any,
     *,
     n_nonzero_coefs: int | None = None,
     residual_tol: float | None = None,
+    tol: float = 1e-6,
+    max_iter: int = 10_000,
+    callback: Callback | None = None,
 ) -> CodeResult:
-    r"""Orthogonal matching pursuit: greedily, few atoms that explain `y`.
+    r"""Matching pursuit: each iteration explains what one atom can explain of the residual.
 
-    .. math:: \min_x \|y - A x\|_2^2 \quad \text{s.t.} \quad \|x\|_0 \le k
+    .. math:: j = \arg\max_i \frac{|\langle a_i, r \rangle|}{\|a_i\|_2}, \qquad
+              x_j \leftarrow x_j + \frac{\langle a_j, r \rangle}{\|a_j\|_2^2}
 
-    At each step the atom with the largest :math:`|\langle a_j, r \rangle| / \|a_j\|` joins the
-    support, and the residual `r` is made orthogonal to all selected atoms.
+    An atom may be chosen again. Once `n_nonzero_coefs` atoms are in use only these are chosen, so
+    that the coefficients tend to the least squares fit over them. `omp` gets there in one step
+    an atom; this one needs no more than a product and a vector.
 
     Parameters
     ----------
-    A : array, sparse array or LinearOperator of shape (m, n)
-        Atoms in columns, of any norm; zero and duplicate atoms are legal. Real or complex.
-    y : array of shape (m,) or (m, n_signals)
-        One signal, or one a column.
+    %(atoms_and_signals)s
     n_nonzero_coefs : int, optional
-        At most so many atoms a signal. If neither this nor `residual_tol` is given, a tenth of
-        the columns of `A`, at least one.
+        At most so many different atoms a signal. If neither this nor `residual_tol` is given, a
+        tenth of the columns of `A`, at least one.
     residual_tol : float, optional
-        Stop once ``||y - A x||_2`` (not squared) is at most this.
+        A signal is settled once its ``||y - A x||_2`` (not squared) is at most this.
+    tol : float, default=1e-6
+        A signal is settled, too, once no atom that may still be chosen correlates more than this
+        with the residual: ``max_j |<a_j, r>| / ||a_j|| <= tol * ||y||``.
+    max_iter : int, default=10000
+        At most so many iterations.
+    callback : callable, optional
+        Called after each iteration with the named numbers of the history; a true answer stops.
 
     Returns
     -------
     CodeResult
-        `x`; `objective`, half the squared residual; `certificate`, the largest residual norm over
-        the norm of its signal; `status`, EXHAUSTED if a residual target was out of reach.
-        `dual_gap` is NaN: the problem is not convex.
+        `x`; `objective`, half the squared residual; `certificate`, the largest correlation above
+        over the norm of the signal, of the worst signal whose residual is above `residual_tol`:
+        0 says that `x` is the least squares fit over the atoms it may use. `dual_gap` is NaN: the
+        choice of the atoms is not certified.
 
     Raises
     ------
     ValueError
         If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` was reached first.
+
     References
     ----------
-    Pati, Rezaiifar and Krishnaprasad, "Orthogonal matching pursuit", 1993.
+    Mallat and Zhang, "Matching pursuits with time-frequency dictionaries", 1993.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers.greedy import matching_pursuit
+    >>> matching_pursuit(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
+    array([ 0.,  0., -2.])
+    """
+    dtype = np.asarray(y).dtype
+    A, y = check_system(A, y)
+    limit = _limit(n_nonzero_coefs, residual_tol, A.shape[1])
+    norms = column_norms(A)
+    signals = Signals.in_units(A, y, norms.max(), residual_tol, dtype)
+    norms = norms / signals.matrix_unit
+    return signals.solve(
+        [_matching_pursuit(signals.A, signal, norms, limit) for signal in signals.y.T],
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        name="matching_pursuit",
+    )
+
+
+def _matching_pursuit(A: Any, y: np.ndarray, norms: np.ndarray, limit: int) -> Iterator[Iterate]:
+    AH, size = adjoint(A), np.linalg.norm(y)
+    x, r, used = np.zeros(A.shape[1], dtype=y.dtype), y, np.zeros(A.shape[1], dtype=bool)
+    sizes = np.where(norms > 0, norms, np.inf)
+    correlation = (AH @ r / sizes).astype(y.dtype)
+    while True:
+        j = int(np.argmax(np.abs(correlation)))
+        used = used | (np.arange(used.size) == j)
+        q = (columns(A, [j])[:, 0] / sizes[j]).astype(y.dtype)
+        r = r - correlation[j] * q
+        x = x.copy()
+        x[j] += correlation[j] / sizes[j]
+        correlation = (AH @ r / sizes).astype(y.dtype)
+        if np.count_nonzero(used) == limit:
+            correlation = np.where(used, correlation, 0)
+        yield Iterate(x, r, float(np.max(np.abs(correlation)) / size))
+
+
+@documented
+def omp(
+    A: Any,
+    y: Any,
+    *,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+    positive: bool = False,
+) -> CodeResult:
+    r"""Orthogonal matching pursuit: greedily, few atoms that explain `y`.
+
+    .. math:: \min_x \|y - A x\|_2^2 \quad \text{s.t.} \quad \|x\|_0 \le k
+
+    At each step the atom with the largest :math:`|\langle a_j, r \rangle| / \|a_j\|` joins the
+    support, and the residual `r` is made orthogonal to all selected atoms. With `positive`, the
+    atom with the largest :math:`\langle a_j, r \rangle / \|a_j\|` joins, the fit over the support
+    is nonnegative least squares, and an atom that gets a zero leaves again.
+
+    Parameters
+    ----------
+    %(atoms_and_signals)s
+    %(pursuit)s
+
+    References
+    ----------
+    Pati, Rezaiifar and Krishnaprasad, "Orthogonal matching pursuit", 1993; Nguyen, Idier, Soussen
+    and Djermoune, "Non-negative orthogonal greedy algorithms", 2019.
 
     Examples
     --------
@@ -66,70 +164,121 @@ def omp(
     >>> omp(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
     array([ 0.,  0., -2.])
     """
-    given = np.asarray(y).dtype
+    one = partial(_nonnegative if positive else _orthogonal, best=False)
+    return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
+
+
+@documented
+def ols(
+    A: Any,
+    y: Any,
+    *,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+    positive: bool = False,
+) -> CodeResult:
+    r"""Orthogonal least squares: greedily, the atom that reduces the residual most.
+
+    .. math:: \min_x \|y - A x\|_2^2 \quad \text{s.t.} \quad \|x\|_0 \le k
+
+    At each step the atom with the largest :math:`|\langle a_j, r \rangle| / \|P a_j\|` joins the
+    support, where `P` projects onto what the selected atoms do not span: of all atoms, the one
+    after which the least squares residual is smallest. With `positive`, the one after which the
+    nonnegative least squares residual is smallest; an atom that gets a zero leaves again.
+
+    Parameters
+    ----------
+    A : array or sparse array of shape (m, n)
+        Atoms in columns, of any norm; zero and duplicate atoms are legal. Real or complex. A
+        LinearOperator is refused, because each step needs all the columns.
+    y : array of shape (m,) or (m, n_signals)
+        One signal, or one a column. Each column is a problem of its own.
+    %(pursuit)s
+
+    References
+    ----------
+    Chen, Billings and Luo, "Orthogonal least squares methods and their application to non-linear
+    system identification", 1989; Nguyen, Idier, Soussen and Djermoune, "Non-negative orthogonal
+    greedy algorithms", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers.greedy import ols
+    >>> ols(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
+    array([ 0.,  0., -2.])
+    """
+    if not isinstance(A, np.ndarray) and not sp.issparse(A) and hasattr(A, "matvec"):
+        raise TypeError(
+            "A is a LinearOperator; ols needs all its columns: pass an array or a sparse array, "
+            "or use omp, which needs products only"
+        )
+    one = partial(_nonnegative if positive else _orthogonal, best=True)
+    return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
+
+
+def _limit(n_nonzero_coefs: Any, residual_tol: Any, n: int) -> int:
+    if n_nonzero_coefs is not None:
+        return check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n)
+    return max(1, n // 10) if residual_tol is None else n
+
+
+def _pursue(
+    one: Pursuit, A: Any, y: Any, n_nonzero_coefs: Any, residual_tol: Any, positive: bool
+) -> CodeResult:
+    """The arguments checked, each signal pursued, and what all of them have in common."""
+    dtype = np.asarray(y).dtype
     A, y = check_system(A, y)
     m, n = A.shape
-    if n_nonzero_coefs is not None:
-        limit = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n)
-    else:
-        limit = max(1, n // 10) if residual_tol is None else n
-    target = 0.0 if residual_tol is None else check_real(residual_tol, "residual_tol", low=0)
-    norms = _column_norms(A)
-    matrix_unit, units = unit_of(norms.max(), y.dtype), units_of(np.max(np.abs(y), axis=0), y.dtype)
-    A, norms, signals = divided(A, matrix_unit), norms / matrix_unit, to_units(y, units)
-    signals = signals.reshape(m, -1)
-    with np.errstate(over="ignore"):
-        targets = np.ravel(target / units)
-    x = np.zeros((n, signals.shape[1]), dtype=y.dtype)
-    residuals, selected = np.zeros(signals.shape[1]), 0
-    for j in range(signals.shape[1]):
-        support, coefficients, residuals[j] = _omp(
-            A, signals[:, j], norms, min(limit, m), targets[j]
-        )
+    if positive:
+        check_real_data(y)
+    limit = min(_limit(n_nonzero_coefs, residual_tol, n), m)
+    norms = column_norms(A)
+    signals = Signals.in_units(A, y, norms.max(), residual_tol, dtype)
+    norms = norms / signals.matrix_unit
+    x = np.zeros((n, signals.y.shape[1]), dtype=y.dtype)
+    residuals, selected = np.zeros(x.shape[1]), 0
+    for j, (signal, target) in enumerate(zip(signals.y.T, signals.targets, strict=True)):
+        support, coefficients, residuals[j] = one(signals.A, signal, norms, limit, target)
         x[support, j] = coefficients
         selected = max(selected, len(support))
-    sizes = np.linalg.norm(signals, axis=0)
-    relative = np.divide(residuals, sizes, out=np.zeros_like(residuals), where=sizes > 0)
-    x = from_units(x.reshape(n, *y.shape[1:]), units, 1 / matrix_unit, name="x")
     # A support as large as was asked for is an answer too, whatever the residual.
     wanted = residual_tol is not None and selected < (n_nonzero_coefs or n + 1)
-    exhausted = wanted and bool(np.any(residuals > targets))
-    with np.errstate(over="ignore", under="ignore"):
-        objective = 0.5 * float(np.sum(np.square(residuals * np.ravel(units))))
+    exhausted = wanted and bool(np.any(residuals > signals.targets))
     return CodeResult(
-        x=x.astype(answer_dtype(given, x.dtype), copy=False),
+        x=signals.answer(x),
         dual_gap=np.nan,
-        objective=objective,
-        certificate=float(np.max(relative)),
+        objective=signals.objective(residuals),
+        certificate=signals.relative(residuals),
         n_iter=selected,
         status=Status.EXHAUSTED if exhausted else Status.COMPLETED,
         history=as_history([]),
     )
 
 
-def _omp(
-    A: Any, y: np.ndarray, norms: np.ndarray, limit: int, target: float
+def _orthogonal(
+    A: Any, y: np.ndarray, norms: np.ndarray, limit: int, target: float, *, best: bool
 ) -> tuple[list[int], np.ndarray, float]:
-    """Support, coefficients and residual norm of one signal.
+    """OMP, or OLS if `best`: the residual stays orthogonal to the support.
 
     `Q R` are the selected columns, each over its norm: the scale of a column does not matter.
     """
-    AH = adjoint(A)
-    eps = np.finfo(y.dtype).eps
+    AH, eps = adjoint(A), np.finfo(y.dtype).eps
     Q = np.empty((y.size, limit), dtype=y.dtype, order="F")
     R = np.zeros((limit, limit), dtype=y.dtype)
     support: list[int] = []
-    available = norms > 0
+    sizes = np.where(norms > 0, norms, 1)
+    available, energy = norms > 0, np.ones(norms.size)
     floor = 10 * eps * np.linalg.norm(y)  # correlations below are rounding errors
     r = y
-    while len(support) < limit and np.linalg.norm(r) > target:
-        score = np.where(available, np.abs(AH @ r) / np.where(norms > 0, norms, 1), 0)
+    while (k := len(support)) < limit and np.linalg.norm(r) > target:
+        score = np.where(available, np.abs(AH @ r) / sizes, 0)
+        score = np.where(score > floor, score / np.sqrt(energy), 0)
         chosen = int(np.argmax(score))
-        if not score[chosen] > floor:
+        if score[chosen] == 0:
             break
         available[chosen] = False
-        k = len(support)
-        q = (_column(A, chosen) / norms[chosen]).astype(y.dtype)
+        q = _unit_atoms(A, [chosen], sizes, y.dtype)[:, 0]
         for _ in range(2):  # twice is enough (Kahan and Parlett)
             overlap = Q[:, :k].conj().T @ q
             q = q - Q[:, :k] @ overlap
@@ -142,28 +291,62 @@ def _omp(
         Q[:, k] = q / left
         r = r - Q[:, k] * (Q[:, k].conj() @ r)
         support.append(chosen)
+        if best:
+            energy = energy - np.square(np.abs(AH @ Q[:, k]) / sizes)
+            energy = _repaired(energy, A, sizes, Q[:, : k + 1])
     k = len(support)
     coefficients = scipy.linalg.solve_triangular(R[:k, :k], Q[:, :k].conj().T @ y)
     return support, coefficients / norms[support], float(np.linalg.norm(r))
 
 
-def _column(A: Any, j: int) -> np.ndarray:
-    if isinstance(A, np.ndarray):
-        return A[:, j]
-    unit = np.zeros(A.shape[1], dtype=A.dtype)
-    unit[j] = 1
-    return A @ unit
+def _nonnegative(
+    A: Any, y: np.ndarray, norms: np.ndarray, limit: int, target: float, *, best: bool
+) -> tuple[list[int], np.ndarray, float]:
+    """Nonnegative OMP, or OLS if `best`; the coefficients over the support are all positive."""
+    AH, eps = adjoint(A), np.finfo(y.dtype).eps
+    sizes = np.where(norms > 0, norms, 1)
+    floor = 10 * eps * np.linalg.norm(y)
+    support: list[int] = []
+    coefficients, r, size = np.empty(0), y, float(np.linalg.norm(y))
+    while len(support) < limit and size > target:
+        score = (AH @ r) / sizes
+        score = np.where((norms > 0) & (score > floor), score, 0)
+        if best and support:
+            Q = np.linalg.qr(_unit_atoms(A, support, sizes, y.dtype))[0]
+            energy = 1 - np.sum(np.square((AH @ Q) / sizes[:, None]), axis=1)
+            score = score / np.sqrt(_repaired(energy, A, sizes, Q))
+        smallest = size * (1 - 4 * eps)
+        joined: list[int] | None = None
+        for j in np.argsort(-score, kind="stable")[: np.count_nonzero(score)]:
+            # An atom leaves at least what it leaves with coefficients of any sign.
+            if joined and (not best or size**2 - score[j] ** 2 >= smallest**2):
+                break
+            trial = [*support, int(j)]
+            fitted, left = nonnegative(_unit_atoms(A, trial, sizes, y.dtype), y)
+            if left < smallest:
+                joined, smallest, coefficients = trial, left, fitted
+        if joined is None:
+            break
+        support = [j for j, c in zip(joined, coefficients, strict=True) if c > 0]
+        coefficients = coefficients[coefficients > 0]
+        size = smallest
+        r = (y - _unit_atoms(A, support, sizes, y.dtype) @ coefficients).astype(y.dtype)
+    return support, coefficients / norms[support], size
 
 
-def _column_norms(A: Any) -> np.ndarray:
-    """The l2 norm of each column; of an operator by products with blocks of unit vectors."""
-    if isinstance(A, np.ndarray):
-        sizes = np.max(np.abs(A), axis=0).astype(np.float64)
-        return sizes * np.linalg.norm(A / np.where(sizes > 0, sizes, 1), axis=0)
-    blocks = []
-    for start in range(0, A.shape[1], 256):
-        columns = np.arange(start, min(start + 256, A.shape[1]))
-        units = np.zeros((A.shape[1], columns.size), dtype=A.dtype)
-        units[columns, np.arange(columns.size)] = 1
-        blocks.append(_column_norms(np.asarray(A @ units)))
-    return np.concatenate(blocks)
+def _unit_atoms(A: Any, support: list[int], sizes: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return (columns(A, support) / sizes[support]).astype(dtype)
+
+
+def _repaired(energy: np.ndarray, A: Any, sizes: np.ndarray, Q: np.ndarray) -> np.ndarray:
+    """``||a_j||^2 - ||Q^* a_j||^2`` of unit atoms, anew where the difference has cancelled."""
+    cancelled = np.flatnonzero(energy < 1e-3)
+    if cancelled.size:
+        P = _unit_atoms(A, list(cancelled), sizes, Q.dtype)
+        for _ in range(2):
+            P = P - Q @ (Q.conj().T @ P)
+        # An atom of the span has rounding errors for energy, and nothing to give.
+        left = np.sum(np.square(np.abs(P)), axis=0)
+        negligible = np.square(100 * np.finfo(Q.dtype).eps)
+        energy[cancelled] = np.where(left > negligible, left, np.inf)
+    return energy

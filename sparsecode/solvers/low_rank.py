@@ -1,4 +1,4 @@
-r"""Low-rank factors: the truncated SVD and its weighted form."""
+r"""Low-rank factors: the truncated SVD, its weighted form, and how many directions matter."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
     RandomSource,
     check_array,
+    check_gram,
     check_int,
     check_random_state,
     check_real,
+    check_spectrum,
 )
 from sparsecode.solvers._result import Status, SVDResult
 from sparsecode.solvers._run import as_history, run
 
-__all__ = ["LowRankFactors", "truncated_svd", "weighted_svd"]
+__all__ = ["LowRankFactors", "effective_rank", "truncated_svd", "weighted_svd"]
 
 
 class LowRankFactors(NamedTuple):
@@ -279,16 +281,54 @@ def weighted_projection(W: np.ndarray, root: np.ndarray | None, rank: int) -> Lo
 
 def gram_root(gram: Any, size: int) -> np.ndarray:
     """A square root ``V diag(sqrt(lambda))`` of a second moment, with ``root @ root.T = gram``."""
-    gram = check_array(gram, "gram").astype(np.float64, copy=False)
-    if gram.shape != (size, size):
-        raise ValueError(f"gram has shape {gram.shape}; the layer has {size} inputs")
-    scale = magnitude(gram)
-    if not np.allclose(gram, gram.T, rtol=0, atol=1e-6 * scale):
-        raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
-    unit = unit_of(scale, np.float64)
+    gram = check_gram(gram, size)
+    unit = unit_of(magnitude(gram), np.float64)
     values, vectors = scipy.linalg.eigh(to_units(gram, unit), check_finite=False)
     if values[0] < -1e-6 * max(values[-1], 0.0) or values[-1] < 0:
         raise ValueError(
             f"gram has a negative eigenvalue, {values[0] * unit:.3g}: it is no second moment"
         )
     return vectors * np.sqrt(np.maximum(values, 0.0)) * np.sqrt(unit)
+
+
+def effective_rank(singular_values: Any) -> float:
+    r"""How many singular values matter: the exponential of their entropy.
+
+    .. math:: \exp\Bigl(-\sum_i p_i \log p_i\Bigr), \qquad p_i = \sigma_i / \sum_j \sigma_j
+
+    It is 1 for a matrix of rank one, `r` for `r` equal singular values, never above the rank, and
+    0 for the zero matrix. Scaling the matrix does not change it.
+
+    Parameters
+    ----------
+    singular_values : array of shape (n,)
+        Nonnegative, in descending order.
+
+    Returns
+    -------
+    float
+        Between 1 and `n`, or 0.
+
+    Raises
+    ------
+    ValueError
+        If `singular_values` is not such an array.
+
+    References
+    ----------
+    Roy and Vetterli, "The effective rank: a measure of effective dimensionality", 2007.
+
+    Examples
+    --------
+    >>> from sparsecode.solvers import effective_rank
+    >>> round(effective_rank([2.0, 2.0, 2.0, 0.0]), 12)
+    3.0
+    """
+    s = check_spectrum(singular_values, "singular_values").astype(np.float64)
+    s = s[s > 0]
+    if s.size == 0:
+        return 0.0
+    s = s / s[0]  # no overflow in the sum, whatever the scale
+    p = s / s.sum()
+    p = p[p > 0]
+    return float(np.exp(-np.sum(p * np.log(p))))

@@ -10,6 +10,7 @@ from sklearn.decomposition import SparseCoder as PeerCoder
 
 from sparsecode import SparseCoder
 from sparsecode.datasets import make_sparse_coded_signals
+from sparsecode.objectives import lasso_objective
 from sparsecode.solvers import sparse_encode
 
 DATA = make_sparse_coded_signals(
@@ -46,9 +47,11 @@ def test_the_codes_are_those_of_scikit_learn() -> None:
         transform_max_iter=100_000,
     )
     # The peer divides its alpha by the number of features, and multiplies it again.
-    np.testing.assert_allclose(
-        ours.fit_transform(DATA.X), peer.fit_transform(DATA.X), rtol=0, atol=1e-3
-    )
+    mine, theirs = ours.fit_transform(DATA.X), peer.fit_transform(DATA.X)
+    A, y = DATA.dictionary.T, DATA.X.T
+    best, reached = (lasso_objective(A, y, codes.T, alpha) for codes in (mine, theirs))
+    assert np.all(best <= reached * (1 + 1e-12))
+    np.testing.assert_allclose(best, reached, rtol=1e-6)
     greedy = SparseCoder(DATA.dictionary, n_nonzero_coefs=3).fit_transform(DATA.X)
     peer = PeerCoder(DATA.dictionary, transform_algorithm="omp", transform_n_nonzero_coefs=3)
     np.testing.assert_allclose(greedy, peer.fit_transform(DATA.X), rtol=0, atol=1e-10)
@@ -92,3 +95,9 @@ def test_the_dictionary_given_is_neither_kept_nor_changed() -> None:
     codes = coder.transform(DATA.X)
     given[:] = 0
     np.testing.assert_array_equal(coder.transform(DATA.X), codes)
+
+
+@pytest.mark.parametrize("name", ["positive", "sparse_output"])
+def test_truths_are_checked_by_fit(name: str) -> None:
+    with pytest.raises(TypeError, match=f"{name} has to be True or False, got 0"):
+        SparseCoder(**{name: 0}).fit(np.eye(4))

@@ -140,6 +140,8 @@ def test_data_frames_have_names(estimator: Any, library: str) -> None:
     width, prefix = plain.transform(X).shape[1], named(estimator).lower()
     assert list(frame.columns) == [f"{prefix}{i}" for i in range(width)]
     assert list(frame.columns) == list(plain.get_feature_names_out())
+    if width == 0:  # rank 0: a frame without columns has forgotten how many rows there were
+        return
     np.testing.assert_array_equal(frame.to_numpy(), plain.transform(X))
     # A frame of codes is as good as an array on the way back.
     back = plain.inverse_transform(plain.transform(X))

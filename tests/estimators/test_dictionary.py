@@ -63,3 +63,8 @@ def test_learned_atoms_beat_cosines_on_new_patches() -> None:
     learned = KSVD(128, n_nonzero_coefs=4, max_iter=8, random_state=0).fit(train)
     cosines = SparseCoder("dct", n_components=128, n_nonzero_coefs=4).fit(train)
     assert error(learned) < 0.95 * error(cosines)
+
+
+def test_sparse_output_is_a_truth_before_anything_is_learned() -> None:
+    with pytest.raises(TypeError, match="sparse_output has to be True or False, got 'yes'"):
+        KSVD(sparse_output="yes").fit(np.eye(4))

@@ -175,6 +175,12 @@ def test_inputs_that_are_refused_count_for_nothing(monkeypatch, X, error, messag
     np.testing.assert_array_equal(calibration.gram("fc"), before)
 
 
+@pytest.mark.parametrize("inputs", [np.eye(2), None, [np.eye(2)]])
+def test_arrays_come_by_the_names_of_layers(inputs):
+    with pytest.raises(TypeError, match="inputs has to be a mapping of layers' names to arrays"):
+        Calibration.from_arrays(inputs)
+
+
 def test_a_refused_first_update_leaves_no_name():
     calibration = Calibration()
     with pytest.raises(ValueError, match="NaN"):

@@ -2,12 +2,22 @@
 
 import re
 import threading
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from sparsecode.layers import FAMILIES, Calibration, Network, compress, output_error, read
+from sparsecode.layers import (
+    FAMILIES,
+    Calibration,
+    Network,
+    compress,
+    factorize,
+    output_error,
+    read,
+    read_compressed,
+)
 from sparsecode.layers.compressed import METADATA_KEY
 
 METHODS = [name for name in FAMILIES if name != "dense"]
@@ -208,8 +218,10 @@ def test_progress_counts_to_the_end_one_by_one(rng, n_threads):
         busy.release()
 
     compress(a_network(rng), 0.5, methods=QUICK, n_threads=n_threads, progress=progress)
-    total = calls[0][1]
-    assert calls == [(done, total) for done in range(1, total + 1)]
+    assert [done for done, _ in calls] == list(range(1, len(calls) + 1))
+    totals = [total for _, total in calls]
+    assert totals == sorted(totals)
+    assert calls[-1][0] == calls[-1][1]
 
 
 def test_an_interrupt_in_progress_ends_it(rng):
@@ -319,3 +331,76 @@ def test_a_compressed_file_is_not_compressed_again(rng, tmp_path):
     assert METADATA_KEY in net.metadata
     with pytest.raises(ValueError, match="the network is compressed: pass read_compressed"):
         compress(net, 0.5)
+
+
+@pytest.mark.parametrize("method", ["sparse", "low_rank"])
+def test_the_bits_that_are_left_over_are_used(rng, method):
+    """One large layer: no share of the grid is just below what the file allows."""
+    W = (rng.standard_normal((128, 160)) / 10).astype(np.float32)
+    small = compress({"w": W}, 0.25, methods=method)
+    assert 0.97 * 0.25 < small.ratio <= 0.25
+    plain = factorize(W, method, budget=0.24)
+    assert small.report.rows[0].weight_error <= output_error(W, plain.to_dense())
+
+
+def test_the_report_says_how_good_the_choice_is(rng):
+    small = compress(a_network(rng), 0.5, methods=QUICK)
+    allocation = small.report.allocation
+    assert allocation.bound <= allocation.error * (1 + 1e-12)
+    errors = [row.weight_error for row in small.report.rows]
+    assert np.isclose(allocation.error, sum(errors))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_the_budget_is_for_the_file_that_is_written(rng, tmp_path, suffix):
+    network = a_network(rng)
+    small = compress(network, 0.4, methods=QUICK, suffix=suffix)
+    path = tmp_path / f"small{suffix}"
+    small.write(path)
+    assert 8 * path.stat().st_size == small.bits
+    assert small.ratio <= 0.4
+    assert read_compressed(path).bits == small.bits
+
+
+def test_memory_does_not_grow_with_the_candidates(rng):
+    """Beyond one fit there is room for the forms that were chosen, and for no others."""
+    W = rng.standard_normal((512, 512)).astype(np.float32)
+
+    def peak(work):
+        tracemalloc.start()
+        work()
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return taken
+
+    one = peak(lambda: factorize(W, "sparse", budget=0.5))
+    many = peak(lambda: compress({"w": W}, 0.25, methods="sparse", n_threads=1))
+    assert many < one + 6 * W.nbytes
+
+
+def test_sources_of_randomness(rng):
+    network = {"w": rng.standard_normal((24, 24))}
+    for source in (None, np.random.RandomState(0), np.random.default_rng(0), np.int64(3)):
+        compress(network, 0.7, methods="dictionary", random_state=source)
+
+
+def test_damping_without_a_metric_is_refused(rng):
+    with pytest.raises(ValueError, match="damping is not used"):
+        compress(a_network(rng), 0.5, damping=0.1)
+    with pytest.raises(ValueError, match="damping is not used"):
+        factorize(np.eye(4), "sparse", budget=0.5, damping=0.1)
+
+
+def test_inputs_that_are_all_zero_lose_nothing(rng):
+    network = a_network(rng)
+    name = Network(network).layers[0].name
+    n_inputs = Network(network).layers[0].n_inputs
+    zero = Calibration.from_arrays({name: np.zeros((5, n_inputs))})
+    small = compress(network, 0.5, methods=QUICK, calibration=zero)
+    assert next(r for r in small.report.rows if r.name == name).calibration_error == 0.0
+
+
+def test_what_cannot_be_stored_is_refused_before_the_work(rng):
+    network = {**a_network(rng), "phase": np.ones(3, complex)}
+    with pytest.raises(ValueError, match="phase"):
+        compress(network, 0.5, progress=lambda done, total: pytest.fail("work was done"))

@@ -8,6 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from sparsecode.layers import compress
 from sparsecode.layers.formats import read_tensors
 from sparsecode.layers.network import Layer, Network, as_network, near_misses, read
 
@@ -226,6 +227,29 @@ def test_a_pattern_that_matches_no_layer_is_an_error(net, pattern, message):
         net.select(include=[pattern])
     with pytest.raises(ValueError, match=f"exclude pattern .*{message}"):
         net.select(exclude=["head.weight", pattern])
+
+
+@pytest.mark.parametrize("given", [None, 3, [3], ["head.weight", None], b"re:.*"])
+def test_patterns_are_strings(net, given):
+    with pytest.raises(TypeError, match="include has to be a pattern or a sequence of patterns"):
+        net.select(include=given)
+    with pytest.raises(TypeError, match=r"exclude has to be .*, which are strings, got "):
+        net.select(exclude=given)
+
+
+def test_patterns_may_come_from_an_iterator(net):
+    assert net.select(iter(["head.weight"])) == net.select("head.weight")
+
+
+def test_a_mask_is_not_dropped(net):
+    masked = np.ma.masked_equal(np.array([[1.0, 2.0], [3.0, 4.0]]), 2.0)
+    for take in (Network, as_network, lambda tensors: compress(tensors, 0.5)):
+        with pytest.raises(ValueError, match="the tensor 'w' has masked entries; fill them"):
+            take({"b": np.zeros(2), "w": masked})
+    with pytest.raises(ValueError, match=r"'head\.weight' has masked entries"):
+        net.replace({"head.weight": np.ma.masked_invalid(np.full((3, 7), np.nan))})
+    unmasked = np.ma.masked_array(np.eye(2))
+    np.testing.assert_array_equal(Network({"w": unmasked})["w"], np.eye(2))
 
 
 def test_near_misses():

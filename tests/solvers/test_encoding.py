@@ -173,6 +173,7 @@ every_algorithm = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*did not reach residual_tol")
 @every_algorithm
 @pytest.mark.parametrize("kind", ["f", "d"])
 @pytest.mark.parametrize(("K", "m"), [(30, 12), (61, 17), (1, 5), (7, 1), (130, 64)])
@@ -192,6 +193,7 @@ def test_the_bits_depend_on_neither_threads_nor_batch(options, kind, K, m) -> No
     assert odd.toarray().tobytes() == codes[3:650:2].toarray().tobytes()
 
 
+@pytest.mark.filterwarnings("ignore:.*did not reach residual_tol")
 @every_algorithm
 def test_a_signal_of_another_scale_in_the_batch_changes_nothing(options) -> None:
     X, D = signals(11, kind="f")
@@ -308,6 +310,8 @@ def test_memory_order_and_dtype_of_the_input(tmp_path) -> None:
         ({"algorithm": "lasso", "alpha": 1.0, "n_nonzero_coefs": 2}, ValueError, "n_nonzero"),
         ({"algorithm": "lasso", "alpha": 1.0, "residual_tol": 2}, ValueError, "residual"),
         ({"algorithm": "threshold", "alpha": 1.0, "tol": 2}, ValueError, "tol is not used"),
+        ({"positive": 0}, TypeError, "positive has to be True or False, got 0"),
+        ({"sparse_output": None}, TypeError, "sparse_output has to be True or False, got None"),
         ({"n_nonzero_coefs": 0}, ValueError, "n_nonzero_coefs"),
         ({"residual_tol": -1}, ValueError, "residual_tol"),
         ({"n_threads": 0}, ValueError, "n_threads"),
@@ -326,6 +330,7 @@ def test_bad_input_is_one_clear_error(options, error, message) -> None:
         sparse_encode(options.pop("X"), options.pop("D"), **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*did not reach residual_tol")
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
     n=st.integers(1, 6),
@@ -354,3 +359,22 @@ def test_any_shape_dtype_and_order(n, K, m, kind, order, options, seed) -> None:
         residual = X - codes @ D
         used = codes.toarray() != 0
         assert np.max(np.abs((residual @ D.T)[used]), initial=0) <= (2e-2 if kind == "f" else 1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["omp", "ols"])
+def test_a_residual_out_of_reach_is_said(algorithm) -> None:
+    """Unless a count limits the atoms: then fewer of them are what was asked for."""
+    X, D = np.array([[1.0, 1.0], [1.0, 0.0]]), np.array([[1.0, 0.0]])
+    with pytest.warns(ConvergenceWarning, match="1e\\+03 times as large when no atom"):
+        sparse_encode(X, D, algorithm=algorithm, residual_tol=1e-3)
+    sparse_encode(X, D, algorithm=algorithm, residual_tol=1e-3, n_nonzero_coefs=1)
+    sparse_encode(X[1:], D, algorithm=algorithm, residual_tol=1e-3)
+
+
+def test_float32_takes_atoms_that_nearly_agree() -> None:
+    """Half a percent apart: what the second adds is far above the rounding errors."""
+    angle = 0.005
+    D = np.array([[1.0, 0.0, 0.0], [np.cos(angle), np.sin(angle), 0.0]], dtype=np.float32)
+    x = 100 * (D[:1] - D[1:])
+    codes = sparse_encode(x, D, n_nonzero_coefs=2)
+    assert np.linalg.norm(x - codes @ D) < 1e-2 * np.linalg.norm(x)

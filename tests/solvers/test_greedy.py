@@ -1,4 +1,4 @@
-"""Orthogonal matching pursuit against brute force, scikit-learn and its own definition."""
+"""The pursuits of one atom at a time against brute force, scikit-learn and their definitions."""
 
 import itertools
 
@@ -7,10 +7,12 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import nnls
 from scipy.sparse.linalg import aslinearoperator
 from sklearn.linear_model import orthogonal_mp
 
 from sparsecode.solvers import Status, omp
+from sparsecode.solvers.greedy import matching_pursuit, ols
 
 
 def plain_omp(A, y, k):
@@ -45,13 +47,14 @@ def gaussian(seed, m=12, n=30, *, kind="d"):
     return A.astype(kind), y.astype(kind)
 
 
+@pytest.mark.parametrize("solve", [omp, ols])
 @pytest.mark.parametrize("seed", range(10))
-def test_on_orthogonal_atoms_no_subset_is_better(seed) -> None:
+def test_on_orthogonal_atoms_no_subset_is_better(solve, seed) -> None:
     rng = np.random.default_rng(seed)
     A = np.linalg.qr(rng.standard_normal((7, 7)))[0] * rng.uniform(0.1, 10, 7)
     y = rng.standard_normal(7)
     for k in range(1, 7):
-        x = omp(A, y, n_nonzero_coefs=k).x
+        x = solve(A, y, n_nonzero_coefs=k).x
         assert np.count_nonzero(x) == k
         assert np.linalg.norm(y - A @ x) == pytest.approx(best_subset(A, y, k), rel=1e-9)
 
@@ -270,3 +273,117 @@ def test_any_shape_dtype_and_order(m, n, kind, order, seed, data) -> None:
     bound = tolerance * np.linalg.norm(A) * np.linalg.norm(y)
     assert np.all(np.abs(A[:, support].conj().T @ r) <= bound)
     assert np.linalg.norm(r) <= np.linalg.norm(y) * (1 + tolerance)
+
+
+def nonnegative_fit(A, y, support):
+    coefficients, left = nnls(A[:, support], y)
+    return coefficients, left
+
+
+def least_squares_fit(A, y, support):
+    coefficients = np.linalg.lstsq(A[:, support], y, rcond=None)[0]
+    return coefficients, np.linalg.norm(y - A[:, support] @ coefficients)
+
+
+def one_step_ahead(A, y, k, fit, *, best):
+    """Brute force: of all atoms the one that leaves least, or else the most correlated one."""
+    support, c, left = [], np.empty(0), np.linalg.norm(y)
+    while len(support) < k:
+        others = [j for j in range(A.shape[1]) if j not in support]
+        if best:
+            j = min(others, key=lambda j: fit(A, y, [*support, j])[1])
+        else:
+            score = A.conj().T @ (y - A[:, support] @ c) / np.linalg.norm(A, axis=0)
+            j = max(others, key=lambda j: score[j])
+        c, after = fit(A, y, [*support, j])
+        if after >= left * (1 - 1e-12):
+            c = fit(A, y, support)[0]
+            break
+        support, left = [i for i, value in zip([*support, j], c, strict=True) if value], after
+        c = c[c != 0]
+    x = np.zeros(A.shape[1], dtype=np.result_type(A, y))
+    x[support] = c
+    return x
+
+
+@pytest.mark.parametrize("kind", ["f", "d", "F", "D"])
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_ols_takes_the_atom_that_leaves_least(kind, k) -> None:
+    differs = False
+    for seed in range(5):
+        A, y = gaussian(seed, kind=kind)
+        A = A * np.random.default_rng(seed).uniform(0.01, 100, A.shape[1]).astype(kind)
+        x = ols(A, y, n_nonzero_coefs=k).x
+        A, y = A.astype("D" if kind in "FD" else "d"), y.astype("D" if kind in "FD" else "d")
+        expected = one_step_ahead(A, y, k, least_squares_fit, best=True)
+        np.testing.assert_array_equal(np.flatnonzero(x), np.flatnonzero(expected))
+        np.testing.assert_allclose(x, expected, rtol=5e-3 if kind in "fF" else 1e-8)
+        differs |= np.any(np.flatnonzero(x) != np.flatnonzero(plain_omp(A, y, k)))
+    assert differs == (k > 1)  # with one atom they are the same
+
+
+def test_ols_sees_through_nearly_dependent_atoms() -> None:
+    """Two atoms differ by a millionth, and the signal is their difference."""
+    rng = np.random.default_rng(0)
+    A, _ = gaussian(0, 10, 12)
+    A[:, 7] = A[:, 3] + 1e-6 * rng.standard_normal(10)
+    y = 1e6 * (A[:, 7] - A[:, 3]) + 10 * A[:, 3]
+    for form in (np.asarray, sp.csr_array):
+        x = ols(form(A), y, n_nonzero_coefs=2).x
+        np.testing.assert_array_equal(np.flatnonzero(x), [3, 7])
+        np.testing.assert_allclose(x[[3, 7]], [10 - 1e6, 1e6], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("solve", "best"), [(omp, False), (ols, True)])
+def test_nonnegative_pursuits_are_their_definition(solve, best) -> None:
+    left_again = False
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        A = (rng.standard_normal((10, 15)) + seed % 3) * rng.uniform(0.1, 10, 15)
+        y = rng.standard_normal(10) + seed % 3
+        for k in (1, 3, 5, 15):
+            result = solve(A, y, n_nonzero_coefs=k, positive=True)
+            expected = one_step_ahead(A, y, min(k, 10), nonnegative_fit, best=best)
+            np.testing.assert_allclose(result.x, expected, atol=1e-9)
+        left_again |= result.n_iter < 10
+    assert left_again
+
+
+def test_matching_pursuit_is_its_definition() -> None:
+    A, y = gaussian(0)
+    A = A * np.random.default_rng(0).uniform(0.1, 10, 30)
+    x, norms = np.zeros(30), np.linalg.norm(A, axis=0)
+    for iterations in range(1, 30):
+        score = A.T @ (y - A @ x) / norms
+        j = np.argmax(np.abs(score))
+        x[j] += score[j] / norms[j]
+        result = matching_pursuit(
+            A, y, n_nonzero_coefs=30, tol=0.0, callback=lambda row, n=iterations: row["n_iter"] == n
+        )
+        np.testing.assert_allclose(result.x, x, atol=1e-10)
+        expected = np.max(np.abs(A.T @ (y - A @ x)) / norms) / np.linalg.norm(y)
+        assert result.certificate == pytest.approx(expected, rel=1e-8)
+
+
+def test_matching_pursuit_tends_to_the_fit_over_the_atoms_it_may_use() -> None:
+    for seed in range(5):
+        A, y = gaussian(seed)
+        for k in (1, 3, 6):
+            x = matching_pursuit(A, y, n_nonzero_coefs=k, tol=1e-12).x
+            support = np.flatnonzero(x)
+            assert len(support) <= k
+            np.testing.assert_allclose(x[support], least_squares_fit(A, y, support)[0], atol=1e-9)
+    assert np.count_nonzero(matching_pursuit(A, y).x) == 3  # a tenth of the columns
+    many = matching_pursuit(A, y, residual_tol=1e-3).x
+    assert np.linalg.norm(y - A @ many) <= 1e-3
+    assert np.count_nonzero(many) > 3
+
+
+@pytest.mark.parametrize("seed", [47, 92, 319])
+def test_nonnegative_ols_looks_past_the_atom_that_signed_least_squares_would_take(seed) -> None:
+    """Problems in which that atom would make another coefficient negative, and leaves more."""
+    rng = np.random.default_rng(seed)
+    A, y = rng.standard_normal((5, 30)) + 1, rng.standard_normal(5) + 1
+    x = ols(A, y, n_nonzero_coefs=3, positive=True).x
+    expected = one_step_ahead(A, y, 3, nonnegative_fit, best=True)
+    np.testing.assert_allclose(x, expected, atol=1e-9)

@@ -15,12 +15,12 @@ from sparsecode.objectives import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers import _kernels, ksvd, sparse_encode
 from sparsecode.solvers._kernels import compiled
-from sparsecode.solvers._kernels.coordinate import lasso_tile
+from sparsecode.solvers._kernels.coordinate import lasso_tile, sweep_gram
 from sparsecode.solvers._kernels.dictionary import sweep_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 
 pytestmark = pytest.mark.kernels
-TESTED = {"lasso_tile", "sweep_atoms", "pursuit_tile"}
+TESTED = {"lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"}
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
 
@@ -201,9 +201,31 @@ def test_the_solvers_over_the_kernels(kind) -> None:
     assert result.history["relative_error"][-1] < 1
 
 
+@KINDS
+@pytest.mark.parametrize("positive", [False, True])
+def test_sweeps_over_a_gram_matrix_solve_the_lasso(kind, positive) -> None:
+    """Many sweeps end where the optimality conditions hold, and the gradient is kept up to date."""
+    rng = np.random.default_rng(3)
+    A, y = rng.standard_normal((6, 9)).astype(kind), rng.standard_normal(6).astype(kind)
+    gram, threshold = A.T @ A + np.eye(9, dtype=kind), np.linspace(0.2, 0.6, 9).astype(kind)
+    x, gradient = np.zeros(9, kind), A.T @ y
+    sweep_gram(gram, threshold, positive, 2000, 0.0, x, gradient)
+    tolerance = 1e-5 if kind == "f" else 1e-12
+    np.testing.assert_allclose(gradient, A.T @ y - gram @ x, atol=tolerance)
+    active = x != 0
+    np.testing.assert_allclose(
+        gradient[active], threshold[active] * np.sign(x[active]), atol=tolerance
+    )
+    outside = gradient if positive else np.abs(gradient)
+    assert np.all(outside[~active] <= threshold[~active] + tolerance)
+    assert not positive or np.all(x >= 0)
+    assert active.any()
+    assert not active.all()
+
+
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_kernels_compile_serially_and_release_the_gil() -> None:
-    for kernel in (pursuit_tile, lasso_tile, sweep_atoms):
+    for kernel in (pursuit_tile, lasso_tile, sweep_atoms, sweep_gram):
         assert kernel.targetoptions.get("nogil") is True
         assert not kernel.targetoptions.get("parallel")
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.linalg
 from sklearn.exceptions import ConvergenceWarning
 
-from sparsecode.solvers import Status, low_rank, truncated_svd, weighted_svd
+from sparsecode.solvers import Status, effective_rank, low_rank, truncated_svd, weighted_svd
 from sparsecode.solvers.low_rank import _error, _excess, _missed, _subspace_iteration
 
 
@@ -227,11 +227,28 @@ def test_the_scale_of_weights_and_gram(scale) -> None:
     [
         (np.eye(3), r"gram has shape \(3, 3\); the layer has 9 inputs"),
         (np.triu(np.ones((9, 9))), "gram has to be symmetric"),
-        (-np.eye(9), "gram has a negative eigenvalue, -1"),
-        (np.diag([1.0] * 8 + [-0.1]), "gram has a negative eigenvalue"),
+        (-np.eye(9), "gram has a negative diagonal entry"),
+        (np.diag([1.0] * 8 + [-0.1]), "gram has a negative diagonal entry"),
+        (2 * np.ones((9, 9)) - np.eye(9), "gram has a negative eigenvalue, -1"),
         (np.full((9, 9), np.nan), "gram contains NaN"),
     ],
 )
 def test_a_gram_that_is_none(gram, message) -> None:
     with pytest.raises(ValueError, match=message):
         weighted_svd(np.ones((4, 9)), gram, 2)
+
+
+def test_effective_rank_laws() -> None:
+    s = np.sort(np.random.default_rng(7).uniform(size=30))[::-1]
+    assert 1 < effective_rank(s) < 30
+    assert effective_rank([5.0, 0.0]) == 1
+    assert effective_rank([0.0, 0.0]) == 0
+    assert effective_rank(np.ones(17)) == pytest.approx(17)
+    # Entropies add over a Kronecker product, so ranks multiply.
+    t = np.array([3.0, 1.0])
+    product = np.sort(np.kron(s, t))[::-1]
+    assert effective_rank(product) == pytest.approx(effective_rank(s) * effective_rank(t))
+    for scale in (1e-300, 1e300):
+        assert effective_rank(s * scale) == pytest.approx(effective_rank(s))
+    with pytest.raises(ValueError, match="singular_values has to be nonnegative and in descending"):
+        effective_rank([1.0, 2.0])

@@ -9,6 +9,7 @@ from sparsecode import solvers
 from sparsecode.solvers import (
     CodeResult,
     DictionaryResult,
+    PathResult,
     Result,
     SplitResult,
     Status,
@@ -20,6 +21,18 @@ A, y, X = RNG.standard_normal((6, 9)), RNG.standard_normal(6), RNG.standard_norm
 MAKERS = {
     "ista": (CodeResult, lambda: solvers.ista(A, y, alpha_ratio=0.3)),
     "fista": (CodeResult, lambda: solvers.fista(A, y, alpha_ratio=0.3)),
+    "admm": (CodeResult, lambda: solvers.admm(A, y, alpha_ratio=0.3)),
+    "coordinate_descent": (
+        CodeResult,
+        lambda: solvers.coordinate_descent(A, y, alpha_ratio=0.3),
+    ),
+    "lars": (PathResult, lambda: solvers.lars(A, y, alpha_ratio=0.3)),
+    "matching_pursuit": (CodeResult, lambda: solvers.matching_pursuit(A, y, n_nonzero_coefs=2)),
+    "ols": (CodeResult, lambda: solvers.ols(A, y, n_nonzero_coefs=2)),
+    "cosamp": (CodeResult, lambda: solvers.cosamp(A, y, n_nonzero_coefs=1)),
+    "subspace_pursuit": (CodeResult, lambda: solvers.subspace_pursuit(A, y, n_nonzero_coefs=2)),
+    "iht": (CodeResult, lambda: solvers.iht(A, y, n_nonzero_coefs=2)),
+    "htp": (CodeResult, lambda: solvers.htp(A, y, n_nonzero_coefs=2)),
     "omp": (CodeResult, lambda: solvers.omp(A, y, n_nonzero_coefs=2)),
     "ksvd": (
         DictionaryResult,

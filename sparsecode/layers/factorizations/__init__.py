@@ -15,7 +15,7 @@ import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._threads import single_threaded_blas
-from sparsecode._validation import check_array, check_option, check_real
+from sparsecode._validation import check_array, check_option, check_real, check_unused
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Bits,
@@ -52,6 +52,8 @@ __all__ = [
     "unpack",
 ]
 
+DAMPING = 0.01  # of the mean of the diagonal
+
 
 class Family(NamedTuple):
     """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``."""
@@ -73,7 +75,13 @@ FAMILIES: dict[str, Family] = {
 
 
 def factorize(
-    W: Any, method: str, *, budget: float, gram: Any = None, damping: float = 0.01, **options: Any
+    W: Any,
+    method: str,
+    *,
+    budget: float,
+    gram: Any = None,
+    damping: float | None = None,
+    **options: Any,
 ) -> Factorization:
     r"""Replace one layer by a structure that takes a fraction of its bits.
 
@@ -91,9 +99,10 @@ def factorize(
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the layer's inputs, singular or not, at any scale. None means
         the identity: the error is then that of the weights.
-    damping : float, default=0.01
+    damping : float, optional
         Added to the diagonal of `gram`, as a fraction of its mean: it keeps the fit from leaning
-        on directions that the calibration inputs hardly show. 0 is the exact metric.
+        on directions that the calibration inputs hardly show. 0.01 by default; 0 is the exact
+        metric.
     **options
         Of the family: `low_rank_share` and `n_rounds` for `low_rank+sparse`;
         `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`.
@@ -129,7 +138,9 @@ def factorize(
         )
     dtype = layer_dtype(W)
     dense = check_array(W, "W")
-    metric = damped(gram, dense.shape[1], damping)
+    if gram is None:
+        check_unused("factorize without gram", damping=damping)
+    metric = damped(gram, dense.shape[1], DAMPING if damping is None else damping)
     available = int(budget * dense.size * 8 * dtype.itemsize)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
@@ -190,6 +201,8 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
         raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")
     unit = unit_of(max(magnitude(W), magnitude(V)), np.float64)
     W, V = to_units(W, unit), to_units(V, unit)
+    if gram is not None and not np.any(gram):
+        return 0.0  # inputs that are all zero: so are the outputs, whatever the weights
     metric = damped(gram, W.shape[1], 0.0)
     difference = W - V
     lost = float(np.sum(difference * (difference if metric is None else difference @ metric)))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_array
+from sparsecode._validation import check_gram
 
 Arrays = dict[str, np.ndarray]
 Meta = dict[str, Any]
@@ -212,13 +212,5 @@ def balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def second_moment(gram: Any, n_inputs: int) -> np.ndarray:
     """`gram` in float64 and in units of its own scale, once it can be a second moment."""
-    gram = check_array(gram, "gram").astype(np.float64, copy=False)
-    if gram.shape != (n_inputs, n_inputs):
-        raise ValueError(f"gram has shape {gram.shape}; the layer has {n_inputs} inputs")
-    gram = to_units(gram, unit_of(magnitude(gram), np.float64))
-    tolerance = 1e-6 * magnitude(gram)
-    if not np.allclose(gram, gram.T, rtol=0, atol=tolerance):
-        raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
-    if np.diag(gram).min() < -tolerance:
-        raise ValueError("gram has a negative diagonal entry: it is no second moment")
-    return gram
+    gram = check_gram(gram, n_inputs)
+    return to_units(gram, unit_of(magnitude(gram), np.float64))

@@ -93,3 +93,40 @@ def lasso_tile(
             if certificate <= tol:
                 break
         certificates[i] = certificate
+
+
+@compiled
+def sweep_gram(
+    gram,  # (K, K), A_W^T A_W (plus a ridge)
+    threshold,  # (K,), the l1 weight of each coordinate
+    positive,
+    n_sweeps,
+    tol,  # stop when no coordinate moves by more than this, in the units of the residual
+    x,  # (K,), in and out
+    gradient,  # (K,), A_W^T r - ridge x, in and out
+):
+    """Cyclic descent on the lasso of a working set; every other sweep over the nonzeros only."""
+    K = x.shape[0]
+    for sweep in range(n_sweeps):
+        largest = 0.0
+        for k in range(K):
+            curvature = gram[k, k]
+            old = x[k]
+            if not curvature > 0 or (sweep % 2 == 1 and old == 0):
+                continue
+            target = gradient[k] + curvature * old
+            if target > threshold[k]:
+                new = (target - threshold[k]) / curvature
+            elif target < -threshold[k] and not positive:
+                new = (target + threshold[k]) / curvature
+            else:
+                new = target * 0
+            if new != old:
+                change = new - old
+                row = gram[k]
+                for l in range(K):
+                    gradient[l] -= change * row[l]
+                x[k] = new
+                largest = max(largest, curvature * change * change)
+        if largest <= tol * tol:
+            break

@@ -35,6 +35,12 @@ def pursuit_tile(
     n_signals, n_atoms = correlation.shape
     L = indices.shape[1]
     eps = np.finfo(P.dtype).eps
+    inverse = np.zeros_like(norms)  # of the squared norm of each atom
+    cutoff = np.empty_like(norms)  # an atom of which less is left is in the span of those selected
+    for k in range(n_atoms):
+        cutoff[k] = 100 * eps * gram[k, k]
+        if gram[k, k] > 0:
+            inverse[k] = 1 / gram[k, k]
     for i in range(n_signals):
         a = correlation[i]
         energy = 0.0
@@ -46,13 +52,12 @@ def pursuit_tile(
             norms[k] = gram[k, k]
         count = 0
         while count < L and energy > energy_target[i]:
-            for k in range(n_atoms):
-                # An atom of which nothing is left (zero, selected, or a duplicate) scores zero.
-                left = norms[k]
-                total = gram[k, k]
-                alive = left > 1e3 * eps * total
-                scale = left if least_squares else total
-                score[k] = a[k] * a[k] / scale if alive else 0.0
+            if least_squares:
+                for k in range(n_atoms):
+                    score[k] = a[k] * a[k] / norms[k] if norms[k] > cutoff[k] else 0.0
+            else:
+                for k in range(n_atoms):
+                    score[k] = a[k] * a[k] * inverse[k] if norms[k] > cutoff[k] else 0.0
             best = score_bits[0]
             for k in range(n_atoms):
                 best = max(best, score_bits[k])
@@ -61,19 +66,35 @@ def pursuit_tile(
                 chosen += 1
             if not score[chosen] > floor:
                 break
-            pivot = np.sqrt(norms[chosen])
+            scale = 1 / np.sqrt(norms[chosen])
             row = P[count]
+            origin = gram[chosen]
             for k in range(n_atoms):
-                row[k] = gram[chosen, k]
-            for j in range(count):
-                weight = P[j, chosen]
+                row[k] = origin[k] * scale
+            j = 0
+            while j + 4 <= count:  # four at a time: the row is read and written a fourth as often
+                w0 = P[j, chosen] * scale
+                w1 = P[j + 1, chosen] * scale
+                w2 = P[j + 2, chosen] * scale
+                w3 = P[j + 3, chosen] * scale
+                p0 = P[j]
+                p1 = P[j + 1]
+                p2 = P[j + 2]
+                p3 = P[j + 3]
                 for k in range(n_atoms):
-                    row[k] -= weight * P[j, k]
-            step = a[chosen] / pivot
+                    row[k] = row[k] - w0 * p0[k] - w1 * p1[k] - w2 * p2[k] - w3 * p3[k]
+                j += 4
+            while j < count:
+                w0 = P[j, chosen] * scale
+                p0 = P[j]
+                for k in range(n_atoms):
+                    row[k] -= w0 * p0[k]
+                j += 1
+            step = a[chosen] * scale
             u[count] = step
             for k in range(n_atoms):
-                row[k] /= pivot
                 a[k] -= step * row[k]
+            for k in range(n_atoms):
                 norms[k] -= row[k] * row[k]
             norms[chosen] = 0.0
             a[chosen] = 0.0
