@@ -88,13 +88,16 @@ def _working_sets(
     while True:
         correlation = A.T @ (y - Ax) - ridge * x
         excess = (correlation if positive else np.abs(correlation)) / weights
+        # No set has to be solved to a gap much smaller than that of the whole problem.
+        energy = float((y - Ax) @ (y - Ax) + ridge * (x @ x))
+        gap = _gap(energy, excess, weights, x, correlation)
         excess[working.members] = 0
         n_new = min(max(FIRST, int(np.count_nonzero(x))), int(np.count_nonzero(excess > 1)))
         new = np.argpartition(-excess, n_new - 1)[:n_new] if n_new else np.zeros(0, dtype=np.intp)
         working.grow(np.sort(new))
         W = working.members
         with single_threaded_blas():  # many small products and factorizations
-            z = _solve(working, weights[W], ridge, positive, x[W], tol)
+            z = _solve(working, weights[W], ridge, positive, x[W], max(tol, 0.1 * gap))
         x = np.zeros_like(x)
         x[W] = z
         active = np.flatnonzero(z)
@@ -127,20 +130,24 @@ def _solve(
                 break
         # Where columns of the support depend on each other, only sweeps can thin it out.
         n_sweeps = 40 if outcome is NewtonOutcome.SINGULAR else 6
-        if _gap(working, threshold, positive, x, gradient) <= tol:
+        energy = float(working.y @ working.y - working.correlation @ x - gradient @ x)
+        excess = (gradient if positive else np.abs(gradient)) / threshold
+        if _gap(energy, excess, threshold, x, gradient) <= tol:
             break
     return x
 
 
 def _gap(
-    working: WorkingSet, threshold: np.ndarray, positive: bool, x: np.ndarray, gradient: np.ndarray
+    energy: float,
+    excess: np.ndarray,
+    weights: np.ndarray,
+    x: np.ndarray,
+    gradient: np.ndarray,
 ) -> float:
-    """The duality gap of the subproblem, with the ridge counted as rows of zeros in `y`."""
-    polar = np.max((gradient if positive else np.abs(gradient)) / threshold, initial=0.0)
-    scale = 1 / max(polar, 1.0)
-    energy = max(working.y @ working.y - working.correlation @ x - gradient @ x, 0.0)
-    slack = threshold @ np.abs(x) - scale * (gradient @ x)
-    return float(0.5 * (1 - scale) ** 2 * energy + max(slack, 0.0))
+    """The duality gap, with a ridge counted as rows of zeros in `y`; excess: gradient / weights."""
+    scale = 1 / max(float(np.max(excess, initial=0.0)), 1.0)
+    slack = weights @ np.abs(x) - scale * (gradient @ x)
+    return float(0.5 * (1 - scale) ** 2 * max(energy, 0.0) + max(slack, 0.0))
 
 
 def _newton(
@@ -180,7 +187,7 @@ def _newton(
     x = x.copy()
     x[S] += change
     outcome = NewtonOutcome.EXACT if exact else NewtonOutcome.SIGNS_CHANGED
-    return x, gradient - gram[:, S] @ change, outcome
+    return x, gradient - change @ gram[S], outcome  # rows, which lie together in memory
 
 
 def _least_point(

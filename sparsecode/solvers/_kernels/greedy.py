@@ -35,6 +35,8 @@ def pursuit_tile(
     n_signals, n_atoms = correlation.shape
     L = indices.shape[1]
     eps = np.finfo(P.dtype).eps
+    score[0] = 0
+    zero = score[0]  # of the dtype: a literal would make the loops double
     inverse = np.zeros_like(norms)  # of the squared norm of each atom
     cutoff = np.empty_like(norms)  # an atom of which less is left is in the span of those selected
     for k in range(n_atoms):
@@ -54,10 +56,10 @@ def pursuit_tile(
         while count < L and energy > energy_target[i]:
             if least_squares:
                 for k in range(n_atoms):
-                    score[k] = a[k] * a[k] / norms[k] if norms[k] > cutoff[k] else 0.0
+                    score[k] = a[k] * a[k] / norms[k] if norms[k] > cutoff[k] else zero
             else:
                 for k in range(n_atoms):
-                    score[k] = a[k] * a[k] * inverse[k] if norms[k] > cutoff[k] else 0.0
+                    score[k] = a[k] * a[k] * inverse[k] if norms[k] > cutoff[k] else zero
             best = score_bits[0]
             for k in range(n_atoms):
                 best = max(best, score_bits[k])
@@ -66,7 +68,8 @@ def pursuit_tile(
                 chosen += 1
             if not score[chosen] > floor:
                 break
-            scale = 1 / np.sqrt(norms[chosen])
+            u[count] = 1 / np.sqrt(norms[chosen])
+            scale = u[count]
             row = P[count]
             origin = gram[chosen]
             for k in range(n_atoms):
