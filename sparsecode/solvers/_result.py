@@ -22,6 +22,7 @@ class Status(enum.Enum):
     )
     EXHAUSTED = "no further atom reduces the residual"
     MAX_ITER = "max_iter was reached before the certificate was at most tol"
+    INACCURATE = "rounding errors decided the answer; the certificate says how far it can be off"
     CALLBACK = "the callback asked to stop"
 
 

@@ -113,6 +113,14 @@ def warn_out_of_reach(name: str, worst: float) -> None:
     )
 
 
+def warn_inaccurate(name: str, certificate: float) -> None:
+    """The warning of a finite algorithm that rounding errors led astray."""
+    _warn(
+        f"{name} lost its accuracy to rounding errors: its certificate is {certificate:.3g}; "
+        "columns of A are nearly dependent: end the path earlier, or use fista"
+    )
+
+
 def _warn(message: str) -> None:
     from sklearn.exceptions import ConvergenceWarning
 

@@ -19,11 +19,12 @@ from sparsecode.objectives import duality_gap, least_squares, penalized
 from sparsecode.penalties import L1
 from sparsecode.solvers._problem import PenalizedLeastSquares
 from sparsecode.solvers._result import PathResult, Status
-from sparsecode.solvers._run import as_history
+from sparsecode.solvers._run import as_history, warn_inaccurate
 
 __all__ = ["lars"]
 
 EPS = float(np.finfo(np.float64).eps)
+ACCURATE = 1e-6  # a larger certificate is not what an exact algorithm promises
 ROUNDING = 100  # units in the last place of the data that count as nothing
 
 
@@ -288,6 +289,11 @@ def lars(
     RuntimeError
         If columns are so close to dependent that rounding decides where the path goes.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If the certificate of a breakpoint is above 1e-6, for the same reason.
+
     References
     ----------
     Osborne, Presnell and Turlach, "A new approach to variable selection in least squares problems",
@@ -359,13 +365,17 @@ def _result(
     alphas = np.array([point.alpha for point in points])
     alphas = from_units(alphas, problem.signal_unit, problem.matrix_unit, name="alphas")
     history = as_history([{**row, "alpha": a} for row, a in zip(rows, alphas, strict=True)])
+    certificate = max(row["certificate"] for row in rows)
+    accurate = certificate <= ACCURATE
+    if not accurate:
+        warn_inaccurate("lars", certificate)
     return PathResult(
         alphas=history["alpha"],
         x=x.astype(problem.dtype, copy=False),
         dual_gaps=history["dual_gap"],
         objective=rows[-1]["objective"],
-        certificate=max(row["certificate"] for row in rows),
+        certificate=certificate,
         n_iter=len(rows) - 1,
-        status=Status.COMPLETED,
+        status=Status.COMPLETED if accurate else Status.INACCURATE,
         history=history,
     )

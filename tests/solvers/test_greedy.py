@@ -387,3 +387,12 @@ def test_nonnegative_ols_looks_past_the_atom_that_signed_least_squares_would_tak
     x = ols(A, y, n_nonzero_coefs=3, positive=True).x
     expected = one_step_ahead(A, y, 3, nonnegative_fit, best=True)
     np.testing.assert_allclose(x, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("solve", [omp, ols])
+def test_one_signal_that_misses_its_target_is_not_hidden_by_another(solve) -> None:
+    """The first reaches it with both atoms; the second is left with what no atom explains."""
+    y = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    result = solve(np.diag([1.0, 1.0, 0.0]), y, n_nonzero_coefs=2, residual_tol=1e-3)
+    assert result.status is Status.EXHAUSTED
+    assert not result.converged

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path
 
 from sparsecode.objectives import duality_gap, lasso_objective
@@ -254,3 +255,14 @@ def test_bad_input_is_one_clear_error(change, error, message) -> None:
     arguments = {"A": A, "y": y, **change}
     with pytest.raises(error, match=message):
         lars(**arguments)
+
+
+def test_a_path_that_rounding_spoiled_is_not_called_converged() -> None:
+    """A Vandermonde matrix, whose columns are dependent to working precision."""
+    A = np.vander(np.linspace(0, 1, 50), 25)
+    y = np.random.default_rng(0).standard_normal(50)
+    with pytest.warns(ConvergenceWarning, match="lars lost its accuracy"):
+        path = lars(A, y)
+    assert path.certificate > 1e-6
+    assert path.status is Status.INACCURATE
+    assert not path.converged
