@@ -302,7 +302,7 @@ def lars(
     Examples
     --------
     >>> import numpy as np
-    >>> from sparsecode.solvers.homotopy import lars
+    >>> from sparsecode.solvers import lars
     >>> path = lars(np.eye(3), np.array([3.0, -2.0, 0.5]))
     >>> path.alphas
     array([3. , 2. , 0.5, 0. ])

@@ -121,11 +121,11 @@ def admm(
     Examples
     --------
     >>> import numpy as np
-    >>> from sparsecode.solvers.splitting import admm
+    >>> from sparsecode.solvers import admm
     >>> rng = np.random.default_rng(0)
     >>> A, y = rng.standard_normal((20, 50)), rng.standard_normal(20)
     >>> result = admm(A, y, alpha_ratio=0.1, tol=1e-8)
-    >>> result.converged, result.dual_gap <= 1e-8 * 0.5 * y @ y
+    >>> result.converged, bool(result.dual_gap <= 1e-8 * 0.5 * y @ y)
     (True, True)
     """
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
