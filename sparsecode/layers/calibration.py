@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sparsecode._validation import check_array
-from sparsecode.layers.network import Network, as_network, near_misses
+from sparsecode.layers.network import Network, as_network
+from sparsecode.layers.patterns import near_misses
 
 _TILE = 1 << 22  # entries of the inputs converted to float64 at a time: 32 MiB
 _LOWEST_EXPONENT = -1074  # of the smallest positive float64

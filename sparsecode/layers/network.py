@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 from sparsecode._files import refuse_same_file
 from sparsecode._validation import check_option
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, read_tensors, same_bits, write_tensors
+from sparsecode.layers.patterns import check_patterns, matches, near_misses
 
 ORIENTATIONS = ("out_in", "in_out")
 ORIENTATION_KEY = "sparsecode.orientation"
@@ -297,8 +296,8 @@ class Network(Mapping[str, np.ndarray]):
 
     def _matched(self, argument: str, patterns: str | Sequence[str]) -> set[str]:
         matched: set[str] = set()
-        for pattern in _patterns(argument, patterns):
-            found = {layer.name for layer in self.layers if _matches(pattern, layer.name, argument)}
+        for pattern in check_patterns(argument, patterns):
+            found = {layer.name for layer in self.layers if matches(pattern, layer.name, argument)}
             if not found:
                 raise ValueError(
                     f"the {argument} pattern {pattern!r} matches no layer"
@@ -394,39 +393,6 @@ def read(
         return Network(tensors, metadata=metadata, source=path, orientation=orientation)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a network: {error}") from error
-
-
-def near_misses(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    """Return the end of a message about an unknown name: the known ones that come near it."""
-    known = list(names)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"; did you mean {' or '.join(map(repr, close))}?"
-    if not known:
-        return "; there are none"
-    more = ", ..." if len(known) > 3 else ""
-    return f"; there are {', '.join(map(repr, known[:3]))}{more}"
-
-
-def _patterns(argument: str, given: Any) -> list[str]:
-    patterns = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
-    if not all(isinstance(pattern, str) for pattern in patterns):
-        raise TypeError(
-            f"{argument} has to be a pattern or a sequence of patterns, which are strings, "
-            f"got {given!r}"
-        )
-    return patterns
-
-
-def _matches(pattern: str, name: str, argument: str) -> bool:
-    if not pattern.startswith("re:"):
-        return pattern == name
-    try:
-        return re.fullmatch(pattern[3:], name) is not None
-    except re.error as error:
-        raise ValueError(
-            f"the {argument} pattern {pattern!r} is not a regular expression: {error}"
-        ) from error
 
 
 def _as_array(name: Any, tensor: Any) -> np.ndarray:

@@ -380,8 +380,14 @@ def test_memory_does_not_grow_with_the_candidates(rng):
 
 def test_sources_of_randomness(rng):
     network = {"w": rng.standard_normal((24, 24))}
-    for source in (None, np.random.RandomState(0), np.random.default_rng(0), np.int64(3)):
-        compress(network, 0.7, methods="dictionary", random_state=source)
+
+    def form(source):
+        return compress(network, 0.7, methods="dictionary", random_state=source).factorizations["w"]
+
+    assert form(np.int64(3)) == form(3)
+    assert form(np.random.RandomState(0)) == form(np.random.RandomState(0))
+    assert form(np.random.default_rng(0)) == form(np.random.default_rng(0))
+    assert form(None).shape == (24, 24)
 
 
 def test_damping_without_a_metric_is_refused(rng):

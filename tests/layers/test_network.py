@@ -10,7 +10,8 @@ import pytest
 
 from sparsecode.layers import compress
 from sparsecode.layers.formats import read_tensors
-from sparsecode.layers.network import Layer, Network, as_network, near_misses, read
+from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.patterns import near_misses
 
 RNG = np.random.default_rng(0)
 
