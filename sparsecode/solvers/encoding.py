@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of
-from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
+from sparsecode._scaling import to_units, units_of
+from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import (
     check_array,
     check_bool,
@@ -18,25 +17,13 @@ from sparsecode._validation import (
     check_real,
     check_unused,
 )
-from sparsecode.penalties import soft_threshold
+from sparsecode.solvers import _tiles
 from sparsecode.solvers._run import warn_not_converged, warn_out_of_reach
+from sparsecode.solvers._tiles import TILE, Tile
 
 __all__ = ["sparse_encode"]
 
 ALGORITHMS = ("omp", "ols", "lasso", "threshold")
-TILE = 256  # signals: with 256 atoms in float64 their correlations take half a megabyte
-
-
-class Tile(NamedTuple):
-    """Codes of a tile of signals, row after row."""
-
-    counts: np.ndarray  # nonzeros of each signal
-    indices: np.ndarray  # their atoms
-    values: np.ndarray
-    certificate: float = 0.0  # of the worst signal
-
-
-CodeTile = Callable[[np.ndarray, np.ndarray], Tile]  # a tile in units, and these
 
 
 def sparse_encode(
@@ -139,7 +126,7 @@ def sparse_encode(
     sweeps = 10_000 if max_iter is None else check_int(max_iter, "max_iter")
     if algorithm in ("omp", "ols"):
         check_unused(algorithm, alpha=alpha, tol=tol, max_iter=max_iter, positive=positive or None)
-        code_tile = _pursuit(D, algorithm == "ols", n_nonzero_coefs, residual_tol)
+        code_tile = _tiles.pursuit(D, algorithm == "ols", n_nonzero_coefs, residual_tol)
     else:
         check_unused(algorithm, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol)
         if alpha is None:
@@ -147,9 +134,9 @@ def sparse_encode(
         weight = check_real(alpha, "alpha", low=0, open_low=True)
         if algorithm == "threshold":
             check_unused(algorithm, tol=tol, max_iter=max_iter)
-            code_tile = _threshold(D, weight, positive)
+            code_tile = _tiles.threshold(D, weight, positive)
         else:
-            code_tile = _lasso(D, weight, positive, wanted, sweeps)
+            code_tile = _tiles.lasso(D, weight, positive, wanted, sweeps)
     coded = map_tiles(
         lambda start: code_tile(*_padded(X[start : start + TILE], D.dtype)),
         range(0, X.shape[0], TILE),
@@ -175,98 +162,6 @@ def _padded(rows: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     units[: len(rows)] = units_of(np.max(np.abs(rows), axis=1, keepdims=True), dtype)
     tile[: len(rows)] = to_units(rows, units[: len(rows)])
     return tile, units
-
-
-def _gram(D: np.ndarray) -> np.ndarray:
-    with single_threaded_blas():  # as everything here: the bits must not depend on the threads
-        return D @ D.T
-
-
-def _pursuit(
-    D: np.ndarray, least_squares: bool, n_nonzero_coefs: int | None, residual_tol: float | None
-) -> CodeTile:
-    from sparsecode.solvers._kernels.greedy import pursuit_tile
-
-    limit = min(D.shape)
-    if n_nonzero_coefs is not None:
-        limit = min(check_int(n_nonzero_coefs, "n_nonzero_coefs", high=D.shape[0]), limit)
-    elif residual_tol is None:
-        limit = min(max(1, D.shape[1] // 10), limit)
-    target = 0.0 if residual_tol is None else check_real(residual_tol, "residual_tol", low=0)
-    # The scale of an atom does not matter: each has a unit of its own.
-    atom_units = units_of(np.max(np.abs(D), axis=1), D.dtype)
-    D = to_units(D, atom_units[:, None])
-    gram = _gram(D)
-    n_atoms, dtype = D.shape[0], D.dtype
-    integer = np.int64 if dtype == np.float64 else np.int32
-
-    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        indices = np.zeros((TILE, limit), dtype=np.int64)
-        values = np.zeros((TILE, limit), dtype=dtype)
-        counts, energies = np.zeros(TILE, dtype=np.int64), np.zeros(TILE)
-        score = np.empty(n_atoms, dtype=dtype)
-        with np.errstate(over="ignore"):
-            energy_target = np.square(target / units[:, 0])
-        pursuit_tile(
-            tile @ D.T, gram, tile, D, energy_target, least_squares,
-            indices, values, counts, energies,
-            np.empty((limit, n_atoms), dtype=dtype), np.empty(n_atoms, dtype=dtype),
-            score, score.view(integer), np.empty(limit, dtype=dtype),
-        )  # fmt: skip
-        values = from_units(values, units, 1 / atom_units[indices], name="codes")
-        chosen = np.arange(limit) < counts[:, None]
-        beyond = np.divide(energies, energy_target, where=energy_target > 0, out=np.zeros(TILE))
-        return Tile(counts, indices[chosen], values[chosen], float(np.sqrt(beyond.max())))
-
-    return code
-
-
-def _lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int) -> CodeTile:
-    from sparsecode.solvers._kernels.coordinate import lasso_tile
-
-    atom_unit = unit_of(magnitude(D), D.dtype)
-    D = to_units(D, atom_unit)
-    gram = _gram(D)
-    n_atoms, dtype = D.shape[0], D.dtype
-
-    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        codes = np.zeros((TILE, n_atoms), dtype=dtype)
-        certificates = np.zeros(TILE)
-        energy = np.einsum("ij,ij->i", tile, tile, dtype=np.float64)
-        lasso_tile(
-            tile @ D.T, gram, energy, _in_units(alpha, units[:, 0], atom_unit, dtype),
-            positive, tol, max_iter, codes, certificates,
-            np.empty(n_atoms, dtype=dtype), np.empty(n_atoms, dtype=np.int64),
-        )  # fmt: skip
-        codes = from_units(codes, units, 1 / atom_unit, name="codes")
-        return _nonzeros(codes, float(certificates.max()))
-
-    return code
-
-
-def _threshold(D: np.ndarray, alpha: float, positive: bool) -> CodeTile:
-    atom_unit = unit_of(magnitude(D), D.dtype)
-    D = to_units(D, atom_unit)
-
-    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        codes = soft_threshold(tile @ D.T, _in_units(alpha, units, atom_unit, D.dtype))
-        codes = np.maximum(codes, 0) if positive else codes
-        return _nonzeros(from_units(codes, units, atom_unit, name="codes"))
-
-    return code
-
-
-def _in_units(alpha: float, units: np.ndarray, atom_unit: float, dtype: np.dtype) -> np.ndarray:
-    """`alpha` for each signal; beyond the range of the dtype its ends say the same."""
-    info = np.finfo(dtype)
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = alpha / units / atom_unit
-    return np.clip(scaled, info.tiny, info.max * info.eps).astype(dtype)
-
-
-def _nonzeros(codes: np.ndarray, certificate: float = 0.0) -> Tile:
-    kept = codes != 0
-    return Tile(kept.sum(axis=1), np.nonzero(kept)[1], codes[kept], certificate)
 
 
 def _assemble(coded: list[Tile], n_samples: int, n_atoms: int) -> sp.csr_array:

@@ -1,0 +1,119 @@
+"""Codes of a tile of signals: each algorithm once, on rows in units; `encoding` does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of
+from sparsecode._threads import single_threaded_blas
+from sparsecode._validation import check_int, check_real
+from sparsecode.penalties import soft_threshold
+
+TILE = 256  # signals: with 256 atoms in float64 their correlations take half a megabyte
+
+
+class Tile(NamedTuple):
+    """Codes of a tile of signals, row after row."""
+
+    counts: np.ndarray  # nonzeros of each signal
+    indices: np.ndarray  # their atoms
+    values: np.ndarray
+    certificate: float = 0.0  # of the worst signal
+
+
+CodeTile = Callable[[np.ndarray, np.ndarray], Tile]  # a tile in units, and these
+
+
+def _gram(D: np.ndarray) -> np.ndarray:
+    with single_threaded_blas():  # as everything here: the bits must not depend on the threads
+        return D @ D.T
+
+
+def pursuit(
+    D: np.ndarray, least_squares: bool, n_nonzero_coefs: int | None, residual_tol: float | None
+) -> CodeTile:
+    from sparsecode.solvers._kernels.greedy import pursuit_tile
+
+    limit = min(D.shape)
+    if n_nonzero_coefs is not None:
+        limit = min(check_int(n_nonzero_coefs, "n_nonzero_coefs", high=D.shape[0]), limit)
+    elif residual_tol is None:
+        limit = min(max(1, D.shape[1] // 10), limit)
+    target = 0.0 if residual_tol is None else check_real(residual_tol, "residual_tol", low=0)
+    # The scale of an atom does not matter: each has a unit of its own.
+    atom_units = units_of(np.max(np.abs(D), axis=1), D.dtype)
+    D = to_units(D, atom_units[:, None])
+    gram = _gram(D)
+    n_atoms, dtype = D.shape[0], D.dtype
+    integer = np.int64 if dtype == np.float64 else np.int32
+
+    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
+        indices = np.zeros((TILE, limit), dtype=np.int64)
+        values = np.zeros((TILE, limit), dtype=dtype)
+        counts, energies = np.zeros(TILE, dtype=np.int64), np.zeros(TILE)
+        score = np.empty(n_atoms, dtype=dtype)
+        with np.errstate(over="ignore"):
+            energy_target = np.square(target / units[:, 0])
+        pursuit_tile(
+            tile @ D.T, gram, tile, D, energy_target, least_squares,
+            indices, values, counts, energies,
+            np.empty((limit, n_atoms), dtype=dtype), np.empty(n_atoms, dtype=dtype),
+            score, score.view(integer), np.empty(limit, dtype=dtype),
+        )  # fmt: skip
+        values = from_units(values, units, 1 / atom_units[indices], name="codes")
+        chosen = np.arange(limit) < counts[:, None]
+        beyond = np.divide(energies, energy_target, where=energy_target > 0, out=np.zeros(TILE))
+        return Tile(counts, indices[chosen], values[chosen], float(np.sqrt(beyond.max())))
+
+    return code
+
+
+def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int) -> CodeTile:
+    from sparsecode.solvers._kernels.coordinate import lasso_tile
+
+    atom_unit = unit_of(magnitude(D), D.dtype)
+    D = to_units(D, atom_unit)
+    gram = _gram(D)
+    n_atoms, dtype = D.shape[0], D.dtype
+
+    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
+        codes = np.zeros((TILE, n_atoms), dtype=dtype)
+        certificates = np.zeros(TILE)
+        energy = np.einsum("ij,ij->i", tile, tile, dtype=np.float64)
+        lasso_tile(
+            tile @ D.T, gram, energy, in_units(alpha, units[:, 0], atom_unit, dtype),
+            positive, tol, max_iter, codes, certificates,
+            np.empty(n_atoms, dtype=dtype), np.empty(n_atoms, dtype=np.int64),
+        )  # fmt: skip
+        codes = from_units(codes, units, 1 / atom_unit, name="codes")
+        return nonzeros(codes, float(certificates.max()))
+
+    return code
+
+
+def threshold(D: np.ndarray, alpha: float, positive: bool) -> CodeTile:
+    atom_unit = unit_of(magnitude(D), D.dtype)
+    D = to_units(D, atom_unit)
+
+    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
+        codes = soft_threshold(tile @ D.T, in_units(alpha, units, atom_unit, D.dtype))
+        codes = np.maximum(codes, 0) if positive else codes
+        return nonzeros(from_units(codes, units, atom_unit, name="codes"))
+
+    return code
+
+
+def in_units(alpha: float, units: np.ndarray, atom_unit: float, dtype: np.dtype) -> np.ndarray:
+    """`alpha` for each signal; beyond the range of the dtype its ends say the same."""
+    info = np.finfo(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = alpha / units / atom_unit
+    return np.clip(scaled, info.tiny, info.max * info.eps).astype(dtype)
+
+
+def nonzeros(codes: np.ndarray, certificate: float = 0.0) -> Tile:
+    kept = codes != 0
+    return Tile(kept.sum(axis=1), np.nonzero(kept)[1], codes[kept], certificate)
