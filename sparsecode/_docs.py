@@ -27,7 +27,7 @@ tol : float, default=1e-6
     Stop when the duality gap is at most `tol` times the objective at zero, for every signal.
     Without a gap (a penalty that is not convex) the certificate is the relative change that one
     more proximal step would make: it certifies a stationary point, not a minimum.
-max_iter : int, default=10000
+max_iter : int
     At most so many iterations.
 init : array of the shape of the answer, optional
     Where to start; zero by default.

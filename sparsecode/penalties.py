@@ -163,6 +163,8 @@ class ElasticNet:
     ----------
     l1_ratio : float, default=0.5
         The share :math:`\rho` of the l1 norm, in [0, 1). For 1 use `L1`.
+    positive : bool, default=False
+        Adds the constraint ``x >= 0``: the value is infinite elsewhere.
 
     References
     ----------
@@ -177,24 +179,30 @@ class ElasticNet:
     """
 
     l1_ratio: float = 0.5
+    positive: bool = False
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.l1_ratio < 1:
             raise ValueError(f"l1_ratio has to be in [0, 1), got {self.l1_ratio!r}; for 1 use L1()")
 
+    @property
+    def _l1(self) -> L1:
+        return L1(positive=self.positive)
+
     def value(self, x: np.ndarray) -> Values:
         """The weighted sum of the l1 norm and half the squared l2 norm."""
         size = np.abs(x)
-        return np.sum(self.l1_ratio * size + (1 - self.l1_ratio) / 2 * size * size, axis=0)
+        total = np.sum(self.l1_ratio * size + (1 - self.l1_ratio) / 2 * size * size, axis=0)
+        return np.where(self._l1.value(x) < np.inf, total, np.inf)[()] if self.positive else total
 
     def prox(self, x: np.ndarray, step: float) -> np.ndarray:
         """Soft threshold, then shrink."""
-        return soft_threshold(x, step * self.l1_ratio) / (1 + step * (1 - self.l1_ratio))
+        return self._l1.prox(x, step * self.l1_ratio) / (1 + step * (1 - self.l1_ratio))
 
     def conjugate(self, v: np.ndarray) -> Values:
-        """``sum_i max(|v_i| - l1_ratio, 0)^2 / (2 (1 - l1_ratio))``."""
-        excess = np.maximum(np.abs(v) - self.l1_ratio, 0)
+        """``sum_i max(|v_i| - l1_ratio, 0)^2 / (2 (1 - l1_ratio))``; v_i for positive=True."""
+        excess = np.maximum((v if self.positive else np.abs(v)) - self.l1_ratio, 0)
         return np.sum(excess * excess, axis=0) / (2 * (1 - self.l1_ratio))
 
     def polar(self, v: np.ndarray) -> Values:
@@ -203,7 +211,7 @@ class ElasticNet:
 
     def vanishing(self, v: np.ndarray) -> Values:
         """The largest ``|v_i|`` over `l1_ratio`; infinite for a ridge, which never has zeros."""
-        largest = np.max(np.abs(v), axis=0)
+        largest = self._l1.polar(v)
         if self.l1_ratio == 0:
             return np.where(largest > 0, np.inf, 0.0)[()]
         return largest / self.l1_ratio
@@ -212,9 +220,9 @@ class ElasticNet:
         """The two terms scale by `unit` and by its square."""
         linear, quadratic = self.l1_ratio, (1 - self.l1_ratio) * unit
         if quadratic <= 1e-16 * linear:
-            return linear * unit, L1()
+            return linear * unit, self._l1
         total = linear + quadratic
-        return total * unit, ElasticNet(linear / total)
+        return total * unit, ElasticNet(linear / total, self.positive)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,7 @@ INSTANCES = [
     ElasticNet(),
     ElasticNet(l1_ratio=0.0),
     ElasticNet(l1_ratio=0.9),
+    ElasticNet(l1_ratio=0.6, positive=True),
     GroupL1(GROUPS),
     GroupL1(GROUPS, weights=[0.5, 1.0, 2.0]),
     NuclearNorm(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -20,10 +20,11 @@ LARGEST = float(np.finfo(np.float64).max)
 
 
 class Iterate(NamedTuple):
-    """Coefficients and their product with `A`, which every algorithm has at hand."""
+    """Coefficients and, where the algorithm has them at hand, ``A x`` and ``A^* (y - A x)``."""
 
     x: np.ndarray
-    Ax: np.ndarray
+    Ax: Any = None
+    correlation: Any = None
 
 
 @dataclass(frozen=True)
@@ -40,30 +41,48 @@ class PenalizedLeastSquares:
     matrix_unit: float
     signal_unit: float
     dtype: np.dtype
+    alpha_factor: float = 1.0
     norm: float | None = None  # spectral, of `A` in units, where it is known
 
     @classmethod
     def from_arguments(
-        cls, A: Any, y: Any, alpha: Any, alpha_ratio: Any, penalty: Penalty | None
+        cls,
+        A: Any,
+        y: Any,
+        alpha: Any,
+        alpha_ratio: Any,
+        penalty: Penalty | None,
+        *,
+        needs_norm: bool = True,
     ) -> PenalizedLeastSquares:
         """Check the arguments that all solvers of this problem take."""
         dtype = np.asarray(y).dtype
         A, y = check_system(A, y)
         penalty = penalty or L1()
         # The norm of an operator takes products; of a matrix it is left until a step asks for it.
-        norm = min(spectral_norm(A), LARGEST) if isinstance(A, LinearOperator) else None
-        size = magnitude(entries(A)) if norm is None else norm
+        is_operator = isinstance(A, LinearOperator)
+        norm = min(spectral_norm(A), LARGEST) if is_operator and needs_norm else None
+        size = _size(A) if norm is None else norm
         matrix_unit, signal_unit = unit_of(size, y.dtype), unit_of(magnitude(y), y.dtype)
         A, y = divided(A, matrix_unit), to_units(y, signal_unit)
         factor, penalty = penalty.in_units(signal_unit / matrix_unit)
-        if check_exactly_one(alpha=alpha, alpha_ratio=alpha_ratio) == "alpha":
-            given = check_real(alpha, "alpha", low=0, open_low=True)
-            alpha = _in_range(given / signal_unit * (factor / signal_unit), given, y.dtype)
-        else:
-            alpha = _from_ratio(A, y, alpha_ratio, penalty)
+        by_value = check_exactly_one(alpha=alpha, alpha_ratio=alpha_ratio) == "alpha"
+        largest = None if by_value else _from_ratio(A, y, alpha_ratio, penalty)
         norm = None if norm is None else norm / matrix_unit
         answer = answer_dtype(dtype, y.dtype)
-        return cls(A, y, alpha, penalty, matrix_unit, signal_unit, answer, norm)
+        problem = cls(A, y, largest, penalty, matrix_unit, signal_unit, answer, factor, norm)
+        return problem.with_alpha(alpha) if by_value else problem
+
+    def with_alpha(self, given: Any) -> PenalizedLeastSquares:
+        """The same problem with the weight `given`, in the caller's units."""
+        given = check_real(given, "alpha", low=0, open_low=True)
+        scaled = given / self.signal_unit * (self.alpha_factor / self.signal_unit)
+        return replace(self, alpha=_in_range(scaled, given, self.y.dtype))
+
+    @property
+    def given_alpha(self) -> float:
+        """The weight in the caller's units."""
+        return float(self.alpha * self.signal_unit / self.alpha_factor * self.signal_unit)
 
     @cached_property
     def step(self) -> float:
@@ -71,9 +90,22 @@ class PenalizedLeastSquares:
         norm = spectral_norm(self.A) if self.norm is None else self.norm
         return 1.0 / (norm * norm) if norm > 0 else 1.0
 
-    def prox(self, x: np.ndarray) -> np.ndarray:
-        """The proximal operator of one gradient step."""
-        return self.penalty.prox(x, self.step * self.alpha)
+    def prox(self, x: np.ndarray, step: Any) -> np.ndarray:
+        """The proximal operator of a gradient step, one for all signals or one for each."""
+        if np.ndim(step) and not self.penalty.convex:  # those take one step at a time
+            steps = np.broadcast_to(step * self.alpha, x.shape[1:])
+            return np.stack([self.penalty.prox(c, s) for c, s in zip(x.T, steps, strict=True)], 1)
+        return self.penalty.prox(x, step * self.alpha)
+
+    @cached_property
+    def _couples_signals(self) -> bool:
+        nothing = np.zeros((self.A.shape[1], *self.y.shape[1:]), dtype=self.y.dtype)
+        return np.ndim(self.penalty.value(nothing)) < self.y.ndim - 1
+
+    def inner(self, u: np.ndarray, v: np.ndarray) -> Any:
+        """The real inner product: one a problem, which is a signal unless the penalty couples."""
+        products = np.einsum("i...,i...->...", u.conj(), v).real  # no array of their size
+        return np.sum(products) if self._couples_signals else products
 
     def initial(self, init: Any) -> np.ndarray:
         """The first iterate: zero, or what the caller gives (but for zero signals), in units."""
@@ -88,12 +120,12 @@ class PenalizedLeastSquares:
 
     def measure(self, iterate: Iterate) -> dict[str, float]:
         """Objective and certificate: the gap over the objective at zero, of the worst signal."""
-        x, Ax = iterate
-        residual = self.y - Ax
+        x, Ax, correlation = iterate
+        residual = self.y - (self.A @ x if Ax is None else Ax)
         objective = penalized(residual, x, self.alpha, self.penalty)
-        correlation = adjoint(self.A) @ residual
+        correlation = adjoint(self.A) @ residual if correlation is None else correlation
         if not self.penalty.convex:
-            change = float(np.linalg.norm(self.prox(x + self.step * correlation) - x))
+            change = float(np.linalg.norm(self.prox(x + self.step * correlation, self.step) - x))
             size = float(np.linalg.norm(x))
             certificate = change / size if size > 0 else change
             return {
@@ -127,6 +159,13 @@ class PenalizedLeastSquares:
 def entries(A: Any) -> np.ndarray:
     """The stored entries of a dense or sparse array."""
     return A if isinstance(A, np.ndarray) else A.data
+
+
+def _size(A: Any) -> float:
+    """A magnitude: of the entries, or of one product with a matrix whose entries are unknown."""
+    if isinstance(A, LinearOperator):
+        return min(magnitude(A @ np.random.RandomState(0).standard_normal(A.shape[1])), LARGEST)
+    return magnitude(entries(A))
 
 
 def divided(A: Any, unit: float) -> Any:

@@ -98,7 +98,7 @@ def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
         return cp.sum(weights @ size), [x >= 0] if penalty.positive else []
     if isinstance(penalty, ElasticNet):
         quadratic = (1 - penalty.l1_ratio) / 2 * cp.sum_squares(x)
-        return penalty.l1_ratio * cp.sum(size) + quadratic, []
+        return penalty.l1_ratio * cp.sum(size) + quadratic, [x >= 0] if penalty.positive else []
     if isinstance(penalty, GroupL1):
         terms = [
             weight * cp.sum(cp.norm(x[penalty.groups == group], 2, axis=0))

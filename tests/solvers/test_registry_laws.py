@@ -17,7 +17,13 @@ from sparsecode.solvers import Status, fista, ista, reference
 from sparsecode.solvers.splitting import admm
 
 M, N, K = 8, 12, 3
-SOLVERS = {"ista": ista, "fista": fista, "admm": admm}
+SOLVERS = {
+    "ista": ista,
+    "fista": fista,
+    "fista, backtracking": functools.partial(fista, step="backtracking"),
+    "fista, greedy": functools.partial(fista, step="greedy"),
+    "admm": admm,
+}
 NEEDS_ENTRIES = {admm}  # of the matrix: they take no operators
 NONCONVEX = {"l0": L0(), "l1/2": LHalf(), "scad": SCAD(threshold=0.5), "mcp": MCP(threshold=0.5)}
 PENALTIES = {
