@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+import scipy.sparse as sp
 import scipy.sparse.linalg
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_int
+from sparsecode._validation import check_array, check_int
 
 __all__ = [
     "adjoint",
+    "centered",
     "dct",
     "overcomplete_dct",
     "projection_onto_complement",
@@ -49,6 +51,71 @@ def adjoint(A: Any) -> Any:
     if isinstance(A, LinearOperator):
         return A.H
     return A.conj().T if np.iscomplexobj(A) else A.T
+
+
+class _Centered(LinearOperator):
+    """``diag(w) (A - 1 offsets^T)``, with a quick way to its columns."""
+
+    def __init__(self, A: Any, offsets: np.ndarray, row_weights: np.ndarray) -> None:
+        super().__init__(np.result_type(A, offsets, row_weights), A.shape)
+        self.A, self.offsets, self.row_weights = A, offsets, row_weights
+
+    def columns(self, members: np.ndarray) -> np.ndarray:
+        """``self[:, members]``, dense."""
+        columns = self.A[:, members]
+        columns = columns if isinstance(columns, np.ndarray) else columns.toarray()
+        return self.row_weights[:, None] * (columns - self.offsets[members])
+
+    def _matmat(self, X: np.ndarray) -> np.ndarray:
+        return self.row_weights[:, None] * (self.A @ X - self.offsets @ X)
+
+    def _rmatmat(self, Y: np.ndarray) -> np.ndarray:
+        weighted = self.row_weights[:, None] * Y
+        return self.A.T @ weighted - np.outer(self.offsets, weighted.sum(axis=0))
+
+    def _matvec(self, x: np.ndarray) -> np.ndarray:
+        return self._matmat(x.reshape(-1, 1))
+
+    def _rmatvec(self, y: np.ndarray) -> np.ndarray:
+        return self._rmatmat(y.reshape(-1, 1))
+
+
+def centered(A: Any, offsets: np.ndarray, row_weights: np.ndarray | None = None) -> LinearOperator:
+    """``diag(row_weights) (A - 1 offsets^T)`` without making a sparse `A` dense.
+
+    What an intercept and sample weights make of a real matrix of features; the solvers that work
+    on columns take it as quickly as `A` itself.
+
+    Parameters
+    ----------
+    A : array or sparse array of shape (m, n)
+        The matrix, real.
+    offsets : array of shape (n,)
+        What is taken from each column, such as its mean.
+    row_weights : array of shape (m,), optional
+        What each row is multiplied by; 1 by default.
+
+    Returns
+    -------
+    LinearOperator of shape (m, n)
+        The operator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.operators import centered
+    >>> centered(np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([2.0, 2.0])) @ np.ones(2)
+    array([-1.,  1.])
+    """
+    offsets = check_array(offsets, "offsets", ndim=1)
+    weights = np.ones(A.shape[0], offsets.dtype) if row_weights is None else row_weights
+    weights = check_array(weights, "row_weights", ndim=1)
+    if offsets.size != A.shape[1] or weights.size != A.shape[0]:
+        raise ValueError(
+            f"A has shape {A.shape}, so offsets has to have {A.shape[1]} entries and row_weights "
+            f"{A.shape[0]}; got {offsets.size} and {weights.size}"
+        )
+    return _Centered(sp.csc_array(A) if sp.issparse(A) else np.asarray(A), offsets, weights)
 
 
 def spectral_norm(A: Any) -> float:
