@@ -41,6 +41,7 @@ def warm_up() -> None:
         for algorithm in ("omp", "ols"):
             sparse_encode(X, atoms, algorithm=algorithm, n_nonzero_coefs=1, n_threads=1)
         sparse_encode(X, atoms, algorithm="lasso", alpha=0.5, n_threads=1)
+        sparse_encode(X, X, algorithm="lars", alpha=0.5)
         coordinate_descent(X, X[:, 0], alpha=0.5)
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
         for update in ("approximate", "exact"):

@@ -1,32 +1,53 @@
-"""Sparse codes in a dictionary that is given."""
+"""Sparse codes in a dictionary that is given, under scikit-learn's names."""
 
 from __future__ import annotations
 
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+import scipy.sparse as sp
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sparsecode._validation import check_array, check_int, check_option, check_unused
-from sparsecode.estimators._base import Transformer, check_samples, synthesize
+from sparsecode._threads import check_n_threads
+from sparsecode._validation import check_array, check_bool, check_int, check_option, check_unused
+from sparsecode.estimators._base import Transformer, check_codes, synthesize
 from sparsecode.operators import overcomplete_dct
 from sparsecode.solvers import sparse_encode
 
 __all__ = ["SparseCoder"]
 
+# scikit-learn's name of an algorithm, ours, and the parameters that it uses.
+ALGORITHMS = {
+    "omp": ("omp", {"n_nonzero_coefs", "residual_tol"}),
+    "ols": ("ols", {"n_nonzero_coefs", "residual_tol"}),
+    "iht": ("iht", {"n_nonzero_coefs", "tol", "max_iter"}),
+    "lasso_cd": ("lasso", {"alpha", "positive", "tol", "max_iter"}),
+    "lasso_lars": ("lars", {"alpha", "positive", "max_iter"}),
+    "lars": ("lars", {"n_nonzero_coefs", "residual_tol", "positive", "max_iter"}),
+    "threshold": ("threshold", {"alpha", "positive"}),
+}
+FROM_THE_DICTIONARY = ("components_", "n_components_", "n_features_in_")
+
 
 class SparseCoder(Transformer):
-    r"""Sparse codes ``C`` with ``X ~ C @ dictionary`` in a fixed dictionary.
+    r"""Sparse codes ``C`` with ``X ~ C @ dictionary``; takes the place of scikit-learn's.
 
     ``"omp"`` and ``"ols"``: :math:`\min_c \|x - c D\|_2^2` subject to
-    :math:`\|c\|_0 \le` `n_nonzero_coefs`, or the fewest atoms with
-    :math:`\|x - c D\|_2 \le` `residual_tol`, greedily, for each row `x`.
+    :math:`\|c\|_0 \le` `transform_n_nonzero_coefs`, or the fewest atoms with
+    :math:`\|x - c D\|_2 \le` `transform_residual_tol`, greedily, for each row `x`. ``"iht"``: the
+    first of these by iterative hard thresholding.
 
-    ``"lasso"``: :math:`\min_c \tfrac12 \|x - c D\|_2^2 + \alpha \|c\|_1`.
+    ``"lasso_cd"`` and ``"lasso_lars"``:
+    :math:`\min_c \tfrac12 \|x - c D\|_2^2 + \alpha \|c\|_1`, by coordinate descent or by homotopy.
+
+    ``"lars"``: the path of the lasso from its first atom down to where one atom more than
+    `transform_n_nonzero_coefs` joins (scikit-learn's least angle regression differs from it where
+    a coefficient changes its sign).
 
     ``"threshold"``: :math:`c = \mathrm{soft}(x D^T, \alpha)`.
 
     The code of a row depends neither on the other rows nor on the number of threads, to the bit.
+    With an array for a dictionary there is nothing to fit, and `transform` works at once.
 
     Parameters
     ----------
@@ -35,25 +56,36 @@ class SparseCoder(Transformer):
     n_components : int, optional
         How many cosines (more than features make the dictionary overcomplete) or unit vectors; as
         many as features by default. Leave it out where `dictionary` is an array.
-    algorithm : {"omp", "ols", "lasso", "threshold"}, default="omp"
+    transform_algorithm : {"omp", "ols", "iht", "lasso_cd", "lasso_lars", "lars", "threshold"}, \
+            default="omp"
         The problem, as above. A parameter that it does not use is an error.
-    n_nonzero_coefs : int, optional
-        For `omp` and `ols`: at most so many atoms a signal. By default a tenth of the features,
-        at least one, when `residual_tol` is not given either; no limit when it is.
-    residual_tol : float, optional
-        For `omp` and `ols`: stop once the l2 norm of the residual (not squared) is at most this.
-    alpha : float, optional
-        For `lasso` and `threshold`, which need it: the weight of the l1 norm, positive.
-    positive : bool, default=False
-        For `lasso` and `threshold`: only coefficients that are not negative.
+    transform_n_nonzero_coefs : int, optional
+        For `omp`, `ols`, `iht` and `lars`: at most so many atoms a signal. By default a tenth of
+        the features, at least one, when `transform_residual_tol` is not given; no limit when it is.
+    transform_residual_tol : float, optional
+        For `omp`, `ols` and `lars`: stop once the l2 norm of the residual (not squared) is at most
+        this.
+    transform_alpha : float, optional
+        For `lasso_cd`, `lasso_lars` and `threshold`: the weight of the l1 norm, positive; 1 by
+        default.
+    split_sign : bool, default=False
+        Codes of twice the width: the positive parts, then the sizes of the negative ones.
+    positive_code : bool, default=False
+        For `lasso_cd`, `lasso_lars`, `lars` and `threshold`: only coefficients that are not
+        negative.
+    transform_tol : float, optional
+        For `lasso_cd`: duality gap over the objective at zero, of each signal; for `iht`: change in
+        an iteration over the size. 1e-6 by default.
+    transform_max_iter : int, optional
+        For `lasso_cd`: sweeps over the coordinates at the most; for `iht`: iterations; 10,000 by
+        default. For `lasso_lars` and `lars`: steps of the path, as many as it takes by default.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, each signal is coded on its observed entries, those that are not NaN.
     sparse_output : bool, default=False
         Codes as CSR, whose memory grows with the nonzeros alone.
-    tol : float, optional
-        For `lasso`: duality gap over the objective at zero, of each signal; 1e-6 by default.
-    max_iter : int, optional
-        For `lasso`: sweeps over the coordinates at the most; 10,000 by default.
-    n_threads : int, optional
-        Threads; None means the cores this process was given, 1 inside a joblib worker.
+    n_jobs : int, optional
+        Threads; None means the cores this process was given, 1 inside a joblib worker. Negative as
+        in joblib: -1 means all of these cores, -2 all but one.
 
     Attributes
     ----------
@@ -62,9 +94,9 @@ class SparseCoder(Transformer):
     n_components_ : int
         Their number.
     n_iter_ : int
-        1: `fit` has nothing to iterate, `max_iter` limits the coding.
+        1: `fit` has nothing to iterate, `transform_max_iter` limits the coding.
     n_features_in_ : int
-        Features seen by `fit`.
+        Features seen by `fit`, or those of the dictionary.
 
     Raises
     ------
@@ -81,14 +113,15 @@ class SparseCoder(Transformer):
     ----------
     Rubinstein, Zibulevsky and Elad, "Efficient implementation of the K-SVD algorithm using batch
     orthogonal matching pursuit", 2008; Friedman, Hastie and Tibshirani, "Regularization paths for
-    generalized linear models via coordinate descent", 2010.
+    generalized linear models via coordinate descent", 2010; Osborne, Presnell and Turlach, "A new
+    approach to variable selection in least squares problems", 2000.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sparsecode import SparseCoder
     >>> X = np.cos(np.pi * 3 / 16 * (np.arange(16) + 0.5))[None, :]
-    >>> coder = SparseCoder("dct", n_nonzero_coefs=1)
+    >>> coder = SparseCoder("dct", transform_n_nonzero_coefs=1)
     >>> codes = coder.fit_transform(X)
     >>> np.flatnonzero(codes), np.allclose(coder.inverse_transform(codes), X)
     (array([3]), True)
@@ -99,27 +132,31 @@ class SparseCoder(Transformer):
         dictionary: Any = "dct",
         *,
         n_components: int | None = None,
-        algorithm: str = "omp",
-        n_nonzero_coefs: int | None = None,
-        residual_tol: float | None = None,
-        alpha: float | None = None,
-        positive: bool = False,
+        transform_algorithm: str = "omp",
+        transform_n_nonzero_coefs: int | None = None,
+        transform_residual_tol: float | None = None,
+        transform_alpha: float | None = None,
+        split_sign: bool = False,
+        positive_code: bool = False,
+        transform_tol: float | None = None,
+        transform_max_iter: int | None = None,
+        missing_values: float | None = None,
         sparse_output: bool = False,
-        tol: float | None = None,
-        max_iter: int | None = None,
-        n_threads: int | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.dictionary = dictionary
         self.n_components = n_components
-        self.algorithm = algorithm
-        self.n_nonzero_coefs = n_nonzero_coefs
-        self.residual_tol = residual_tol
-        self.alpha = alpha
-        self.positive = positive
+        self.transform_algorithm = transform_algorithm
+        self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
+        self.transform_residual_tol = transform_residual_tol
+        self.transform_alpha = transform_alpha
+        self.split_sign = split_sign
+        self.positive_code = positive_code
+        self.transform_tol = transform_tol
+        self.transform_max_iter = transform_max_iter
+        self.missing_values = missing_values
         self.sparse_output = sparse_output
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_threads = n_threads
+        self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters and make the dictionary; the values of `X` change nothing.
@@ -136,30 +173,37 @@ class SparseCoder(Transformer):
         SparseCoder
             The estimator itself.
         """
-        X = check_samples(self, X, reset=True)
+        X = self._samples(X, reset=True)
         self.components_ = self._atoms(X.shape[1]).astype(X.dtype)
         self.n_components_ = self.components_.shape[0]
         self.n_iter_ = 1
         # Coding the zero signal costs little and checks every parameter.
-        self._encode(np.zeros((1, 1), X.dtype), np.zeros((self.n_components_, 1), X.dtype))
+        self._encode(np.zeros((1, X.shape[1]), X.dtype), np.zeros_like(self.components_))
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, y: Any = None) -> Any:
         """Code each row.
 
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
             Signals, one a row.
+        y : None
+            Ignored; it is there because scikit-learn's has it.
 
         Returns
         -------
-        ndarray or csr_array of shape (n_samples, n_components)
+        ndarray or csr_array of shape (n_samples, n_components), twice as wide if `split_sign`
             The codes; CSR if `sparse_output`.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        return self._encode(X, self.components_.astype(X.dtype, copy=False))
+        X = self._samples(X, reset=False)
+        codes = self._encode(X, self.components_.astype(X.dtype, copy=False))
+        if not self.split_sign:
+            return codes
+        if sp.issparse(codes):
+            return sp.hstack([codes.maximum(0), (-codes).maximum(0)], format="csr")
+        return np.hstack([np.maximum(codes, 0), np.maximum(-codes, 0)])
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Signals of given codes, ``codes @ components_``.
@@ -167,7 +211,7 @@ class SparseCoder(Transformer):
         Parameters
         ----------
         X : array or sparse array of shape (n_samples, n_components)
-            Codes, one signal's a row.
+            Codes, one signal's a row; twice as wide if `split_sign`.
 
         Returns
         -------
@@ -175,7 +219,17 @@ class SparseCoder(Transformer):
             The signals.
         """
         check_is_fitted(self)
+        if self.split_sign:
+            n = self.n_components_
+            X = check_codes(X, "codes", 2 * n)
+            X = X[:, :n] - X[:, n:]
         return synthesize(X, self.components_)
+
+    def _samples(self, X: Any, *, reset: bool) -> np.ndarray:
+        finite = True if self.missing_values is None else "allow-nan"
+        dtypes = (np.float64, np.float32)
+        X = validate_data(self, X, dtype=dtypes, reset=reset, ensure_all_finite=finite)
+        return X
 
     def _atoms(self, n_features: int) -> np.ndarray:
         if not isinstance(self.dictionary, str):
@@ -183,6 +237,7 @@ class SparseCoder(Transformer):
             atoms = check_array(self.dictionary, "dictionary")
             if atoms.shape[1] != n_features:
                 raise ValueError(
+                    "Dictionary and X have different numbers of features: "
                     f"X has {n_features} features but dictionary has {atoms.shape[1]}; "
                     "both hold one signal or atom a row"
                 )
@@ -195,20 +250,70 @@ class SparseCoder(Transformer):
         return overcomplete_dct(size, n_features) if kind == "dct" else np.eye(size, n_features)
 
     def _encode(self, X: np.ndarray, dictionary: np.ndarray) -> Any:
+        check_bool(self.split_sign, "split_sign")
         return sparse_encode(
             X,
             dictionary,
-            algorithm=self.algorithm,
-            n_nonzero_coefs=self.n_nonzero_coefs,
-            residual_tol=self.residual_tol,
-            alpha=self.alpha,
-            positive=self.positive,
+            missing_values=self.missing_values,
             sparse_output=self.sparse_output,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            n_threads=self.n_threads,
+            n_threads=_threads(self.n_jobs),
+            **self._options(dictionary.shape),
         )
+
+    def _options(self, shape: tuple[int, int]) -> dict[str, Any]:
+        """What the solver is asked for, under its names."""
+        method = check_option(self.transform_algorithm, "transform_algorithm", ALGORITHMS)
+        algorithm, used = ALGORITHMS[method]
+        given = {
+            "n_nonzero_coefs": self.transform_n_nonzero_coefs,
+            "residual_tol": self.transform_residual_tol,
+            "alpha": self.transform_alpha,
+            "tol": self.transform_tol,
+            "max_iter": self.transform_max_iter,
+        }
+        if method == "omp" and self.transform_alpha is not None:
+            raise ValueError(
+                "transform_alpha is not used by omp (for scikit-learn it is a squared error "
+                "there); give transform_residual_tol, the norm of the residual, instead"
+            )
+        unused = {f"transform_{name}": given[name] for name in given if name not in used}
+        positive = check_bool(self.positive_code, "positive_code")
+        if "positive" not in used:
+            unused["positive_code"] = positive or None
+        check_unused(method, **unused)
+        if "alpha" in used and self.transform_alpha is None:
+            given["alpha"] = 1.0
+        if method in ("lars", "iht") and given["n_nonzero_coefs"] is given["residual_tol"] is None:
+            given["n_nonzero_coefs"] = min(max(1, shape[1] // 10), shape[0])
+        return {"algorithm": algorithm, "positive": positive, **given}
+
+    def __getattr__(self, name: str) -> Any:
+        # What an array for a dictionary says without `fit`.
+        dictionary = self.__dict__.get("dictionary", "dct")
+        if name not in FROM_THE_DICTIONARY or isinstance(dictionary, str):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        atoms = check_array(dictionary, "dictionary")
+        return dict(zip(FROM_THE_DICTIONARY, (atoms, *atoms.shape), strict=True))[name]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "components_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = isinstance(self.dictionary, str)
+        tags.input_tags.allow_nan = self.missing_values is not None
+        return tags
 
     @property
     def _n_features_out(self) -> int:
-        return self.n_components_
+        return self.n_components_ * (2 if self.split_sign else 1)
+
+
+def _threads(n_jobs: int | None) -> int | None:
+    """`n_jobs` of joblib, counted in the cores of this process, as `n_threads` of the solver."""
+    if n_jobs is None:
+        return None
+    jobs = check_int(n_jobs, "n_jobs", low=-(2**31))
+    if jobs == 0:
+        raise ValueError("n_jobs has to be a number of threads, or negative as in joblib, got 0")
+    return jobs if jobs > 0 else max(1, check_n_threads(None) + 1 + jobs)

@@ -9,12 +9,15 @@ from sparsecode.solvers._result import (
     Status,
     SVDResult,
 )
+from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd
 from sparsecode.solvers.encoding import sparse_encode
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
+from sparsecode.solvers.newton import semismooth_newton
+from sparsecode.solvers.path import lasso_path
 from sparsecode.solvers.proximal import fista, ista
 from sparsecode.solvers.robust_pca import principal_component_pursuit, robust_projection
 from sparsecode.solvers.splitting import admm
@@ -31,6 +34,7 @@ __all__ = [
     "SplitResult",
     "Status",
     "admm",
+    "code_certificates",
     "coordinate_descent",
     "cosamp",
     "effective_rank",
@@ -40,11 +44,13 @@ __all__ = [
     "ista",
     "ksvd",
     "lars",
+    "lasso_path",
     "matching_pursuit",
     "ols",
     "omp",
     "principal_component_pursuit",
     "robust_projection",
+    "semismooth_newton",
     "sparse_encode",
     "subspace_pursuit",
     "truncated_svd",

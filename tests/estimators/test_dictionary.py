@@ -61,7 +61,7 @@ def test_learned_atoms_beat_cosines_on_new_patches() -> None:
         return float(np.linalg.norm(rest) / np.linalg.norm(test))
 
     learned = KSVD(128, n_nonzero_coefs=4, max_iter=8, random_state=0).fit(train)
-    cosines = SparseCoder("dct", n_components=128, n_nonzero_coefs=4).fit(train)
+    cosines = SparseCoder("dct", n_components=128, transform_n_nonzero_coefs=4).fit(train)
     assert error(learned) < 0.95 * error(cosines)
 
 

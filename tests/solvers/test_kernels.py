@@ -18,9 +18,10 @@ from sparsecode.solvers._kernels import compiled
 from sparsecode.solvers._kernels.coordinate import lasso_tile, sweep_gram
 from sparsecode.solvers._kernels.dictionary import sweep_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
+from sparsecode.solvers._kernels.homotopy import lars_tile
 
 pytestmark = pytest.mark.kernels
-TESTED = {"lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"}
+TESTED = {"lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"}
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
 
@@ -50,6 +51,19 @@ def lasso(X, D, alpha, *, positive=False, tol=1e-6, max_sweeps=2000):
     return codes, certificates
 
 
+def paths(X, D, alpha=0.0, *, target=0.0, limit=99, positive=False, max_steps=500, patient=True):
+    n, K, size = len(X), len(D), min(limit, *D.shape)
+    codes, certificates, energies = np.zeros((n, K)), np.zeros(n), np.zeros(n)
+    score = np.empty(K)
+    lars_tile(
+        X, D, D @ D.T, X @ D.T, np.full(n, alpha), np.full(n, target), limit, positive, max_steps,
+        patient, codes, certificates, energies, np.empty(size, np.int64), *np.empty((4, size)),
+        np.empty((size, size)), *np.empty((4, K)), score, score.view(np.int64),
+        np.empty(K, np.int64),
+    )  # fmt: skip
+    return codes, certificates, energies
+
+
 def test_every_kernel_is_tested() -> None:
     found = set()
     for module in pkgutil.iter_modules(_kernels.__path__):
@@ -59,7 +73,7 @@ def test_every_kernel_is_tested() -> None:
             for name, value in vars(source).items()
             if hasattr(value, "py_func") or inspect.isfunction(value)
         }
-    assert found - {"compiled"} == TESTED
+    assert {name for name in found if name[0] != "_"} - {"compiled"} == TESTED
 
 
 @KINDS
@@ -151,6 +165,50 @@ def test_the_lassos_certificate_is_the_duality_gap(kind, positive) -> None:
         )
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_path_of_an_orthogonal_basis_is_soft_thresholding(positive) -> None:
+    X = np.array([[3.0, -2.0, 0.5], [0.0, 0.0, 0.0], [-1.0, 1.0, -1.0]])
+    codes, certificates, energies = paths(X, np.eye(3), 0.75, positive=positive)
+    size = np.maximum(X if positive else np.abs(X), 0)
+    expected = np.sign(X) * np.maximum(size - 0.75, 0)
+    np.testing.assert_allclose(codes, expected, atol=1e-14)
+    np.testing.assert_allclose(certificates, 0, atol=1e-14)
+    np.testing.assert_allclose(energies, np.sum((X - expected) ** 2, axis=1), atol=1e-14)
+
+
+def test_a_path_ends_at_its_count_its_energy_or_its_steps() -> None:
+    X = np.array([[4.0, 3.0, 2.0, 1.0]])
+    np.testing.assert_allclose(paths(X, np.eye(4), limit=2)[0], [[2, 1, 0, 0]], atol=1e-14)
+    for target in (28.0, 20.0, 3.0):
+        codes, _, energies = paths(X, np.eye(4), target=target)
+        np.testing.assert_allclose(energies, target, rtol=1e-12)
+        np.testing.assert_allclose(np.sum((X - codes) ** 2), target, rtol=1e-12)
+    codes, certificates, _ = paths(X, np.eye(4), 0.5, max_steps=1, patient=False)
+    np.testing.assert_allclose(codes, [[1, 0, 0, 0]], atol=1e-14)
+    assert certificates[0] > 0.1
+    codes, certificates, _ = paths(X, np.eye(4), 0.5, max_steps=1, patient=True)
+    np.testing.assert_allclose(codes, X - 0.5, atol=1e-5)
+    assert certificates[0] <= 1e-11
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_paths_past_zero_and_duplicate_atoms_satisfy_their_conditions(positive) -> None:
+    rng = np.random.default_rng(6)
+    D = rng.standard_normal((6, 4))
+    D = np.vstack([np.zeros(4), D, D[1], -D[2], D[0] + D[3], np.zeros(4)])
+    X = np.vstack([rng.standard_normal((5, 4)), rng.integers(-1, 2, (5, 4))])
+    codes, certificates, _ = paths(X, D, 0.1, positive=positive)
+    correlation = (X - codes @ D) @ D.T
+    assert np.all(certificates <= 1e-11)
+    assert np.all((correlation if positive else np.abs(correlation)) <= 0.1 + 1e-5)
+    assert np.all(codes >= 0) or not positive
+    assert not codes[:, [0, -1]].any()
+    residual = (X - codes @ D).T
+    gaps = duality_gap(residual, D @ residual, codes.T, 0.1, L1(positive=positive))
+    half = 0.5 * np.sum(X**2, axis=1)
+    np.testing.assert_allclose(certificates, gaps / np.where(half > 0, half, 1), atol=1e-13)
+
+
 @KINDS
 def test_the_lasso_counts_its_sweeps(kind) -> None:
     rng = np.random.default_rng(2)
@@ -194,6 +252,7 @@ def test_the_solvers_over_the_kernels(kind) -> None:
         {"algorithm": "ols", "n_nonzero_coefs": 4},
         {"residual_tol": 0.5},
         {"algorithm": "lasso", "alpha": 1.0, "tol": 1e-3},
+        {"algorithm": "lars", "alpha": 1.0},
     ):
         codes = sparse_encode(X, D, n_threads=1, **options)
         assert np.all(np.linalg.norm(X - codes @ D, axis=1) <= np.linalg.norm(X, axis=1) + 1e-5)
@@ -225,7 +284,7 @@ def test_sweeps_over_a_gram_matrix_solve_the_lasso(kind, positive) -> None:
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_kernels_compile_serially_and_release_the_gil() -> None:
-    for kernel in (pursuit_tile, lasso_tile, sweep_atoms, sweep_gram):
+    for kernel in (pursuit_tile, lasso_tile, lars_tile, sweep_atoms, sweep_gram):
         assert kernel.targetoptions.get("nogil") is True
         assert not kernel.targetoptions.get("parallel")
 
