@@ -11,11 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
 
-_ESTIMATORS = ("CompressedSensing", "KSVD", "RobustPCA", "SparseCoder")
+_ESTIMATORS = (
+    "KSVD",
+    "CompressedSensing",
+    "ElasticNet",
+    "Lasso",
+    "LassoCV",
+    "OrthogonalMatchingPursuit",
+    "RobustPCA",
+    "SparseCoder",
+)
 
 __all__ = [
     "KSVD",
     "CompressedSensing",
+    "ElasticNet",
+    "Lasso",
+    "LassoCV",
+    "OrthogonalMatchingPursuit",
     "RobustPCA",
     "SparseCoder",
     "__version__",
@@ -40,7 +53,16 @@ if TYPE_CHECKING:
         plotting,
         solvers,
     )
-    from sparsecode.estimators import KSVD, CompressedSensing, RobustPCA, SparseCoder
+    from sparsecode.estimators import (
+        KSVD,
+        CompressedSensing,
+        ElasticNet,
+        Lasso,
+        LassoCV,
+        OrthogonalMatchingPursuit,
+        RobustPCA,
+        SparseCoder,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,18 @@
 from sparsecode.estimators._coding import SparseCoder
 from sparsecode.estimators._compressed_sensing import CompressedSensing
 from sparsecode.estimators._dictionary import KSVD
+from sparsecode.estimators._linear import ElasticNet, Lasso
+from sparsecode.estimators._linear_cv import LassoCV
+from sparsecode.estimators._linear_greedy import OrthogonalMatchingPursuit
 from sparsecode.estimators._robust_pca import RobustPCA
 
-__all__ = ["KSVD", "CompressedSensing", "RobustPCA", "SparseCoder"]
+__all__ = [
+    "KSVD",
+    "CompressedSensing",
+    "ElasticNet",
+    "Lasso",
+    "LassoCV",
+    "OrthogonalMatchingPursuit",
+    "RobustPCA",
+    "SparseCoder",
+]

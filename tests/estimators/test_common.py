@@ -15,14 +15,28 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sparsecode import KSVD, CompressedSensing, RobustPCA, SparseCoder, estimators
+from sparsecode import (
+    KSVD,
+    CompressedSensing,
+    ElasticNet,
+    Lasso,
+    LassoCV,
+    OrthogonalMatchingPursuit,
+    RobustPCA,
+    SparseCoder,
+    estimators,
+)
 
 # A new estimator, or a new way to use one, is tested by being listed. The suite sets
 # n_components=1 here and there, which n_nonzero_coefs must allow.
-ESTIMATORS = [
+TRANSFORMERS = [
     SparseCoder(),
-    SparseCoder(n_components=20, algorithm="lasso", alpha=0.1, positive=True),
-    SparseCoder("identity", algorithm="threshold", alpha=0.1, sparse_output=True),
+    SparseCoder(
+        n_components=20, transform_algorithm="lasso_cd", transform_alpha=0.1, positive_code=True
+    ),
+    SparseCoder(
+        "identity", transform_algorithm="threshold", transform_alpha=0.1, sparse_output=True
+    ),
     KSVD(),
     KSVD(8, n_nonzero_coefs=1, update="exact", init="dct", sparse_output=True),
     RobustPCA(),
@@ -32,7 +46,16 @@ ESTIMATORS = [
     CompressedSensing(3, sensing="bernoulli", solver="fista", alpha=0.1),
     CompressedSensing(sensing="dct", basis="dct", solver="fista"),
 ]
-DENSE = [e for e in ESTIMATORS if not getattr(e, "sparse_output", False)]
+DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
+REGRESSORS = [
+    Lasso(),
+    Lasso(0.1, fit_intercept=False, positive=True),
+    ElasticNet(0.1),
+    LassoCV(alphas=10),
+    LassoCV(alphas=[1.0, 0.1], positive=True, cv=2),
+    OrthogonalMatchingPursuit(),
+    OrthogonalMatchingPursuit(n_nonzero_coefs=1, fit_intercept=False),
+]
 EACH = [SparseCoder(n_components=20), KSVD(20), RobustPCA(), CompressedSensing(7)]
 
 
@@ -44,6 +67,10 @@ def samples(n: int = 40, n_features: int = 12, dtype: Any = np.float64) -> np.nd
     rng = np.random.default_rng(0)
     mixed = rng.standard_normal((n, 4)) @ rng.standard_normal((4, n_features))
     return (mixed + 0.1 * rng.standard_normal((n, n_features))).astype(dtype)
+
+
+def targets(n: int = 40, n_features: int = 12) -> np.ndarray:
+    return 20 * samples(n, n_features)[:, 0] + 5
 
 
 def seeded(estimator: Any) -> Any:
@@ -59,26 +86,30 @@ def as_bytes(Z: Any) -> bytes:
     return (Z.toarray() if sp.issparse(Z) else np.ascontiguousarray(Z)).tobytes()
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*TRANSFORMERS, *REGRESSORS])
 def test_scikit_learns_whole_suite(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 def test_every_estimator_is_in_the_registry() -> None:
-    assert {named(e) for e in ESTIMATORS} == set(estimators.__all__)
-    assert {named(e) for e in EACH} == set(estimators.__all__)
+    assert {named(e) for e in [*TRANSFORMERS, *REGRESSORS]} == set(estimators.__all__)
+    assert {named(e) for e in EACH} == {named(e) for e in TRANSFORMERS}
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", [*TRANSFORMERS, *REGRESSORS], ids=str)
 def test_the_suite_asks_for_nothing_unusual(estimator: Any) -> None:
     tags = estimator.__sklearn_tags__()
-    assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
+    if estimator in REGRESSORS:
+        assert not tags.regressor_tags.poor_score
+        assert tags.input_tags.sparse
+    else:
+        assert tags.transformer_tags.preserves_dtype == ["float64", "float32"]
     assert not tags.no_validation
     assert not tags.non_deterministic
     assert not tags._skip_test
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 def test_a_pickled_estimator_gives_the_same_bits(estimator: Any) -> None:
     X = samples()
     fitted = seeded(estimator).fit(X)
@@ -88,7 +119,7 @@ def test_a_pickled_estimator_gives_the_same_bits(estimator: Any) -> None:
     assert as_bytes(loaded.inverse_transform(fitted.transform(X))) == as_bytes(back)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 def test_the_same_seed_gives_the_same_bits(estimator: Any) -> None:
     X = samples()
     first, second = seeded(estimator), seeded(estimator)
@@ -102,13 +133,14 @@ def test_the_same_seed_gives_the_same_bits(estimator: Any) -> None:
 )
 def test_the_number_of_threads_changes_no_bit(estimator: Any) -> None:
     X = samples(n=700)  # more than two tiles
-    one, two = (seeded(estimator).set_params(n_threads=n) for n in (1, 2))
+    name = "n_jobs" if "n_jobs" in estimator.get_params() else "n_threads"
+    one, two = (seeded(estimator).set_params(**{name: n}) for n in (1, 2))
     codes = one.fit_transform(X)
     assert as_bytes(two.fit_transform(X)) == as_bytes(codes)
     assert as_bytes(one.inverse_transform(codes)) == as_bytes(two.inverse_transform(codes))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 @pytest.mark.parametrize(
     ("given", "expected"), [(np.float32, np.float32), (np.float64, np.float64), (int, np.float64)]
 )
@@ -120,7 +152,7 @@ def test_dtypes_come_out_as_they_went_in(estimator: Any, given: Any, expected: A
     assert fitted.inverse_transform(codes).dtype == expected
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=str)
 def test_float32_data_pass_through_an_estimator_fitted_in_float64(estimator: Any) -> None:
     fitted = seeded(estimator).fit(samples())
     codes = fitted.transform(samples(dtype=np.float32))
@@ -175,6 +207,59 @@ def test_every_estimator_runs_inside_a_search(estimator: Any) -> None:
     assert search.best_score_ > 0.9
 
 
+@pytest.mark.parametrize("estimator", REGRESSORS, ids=str)
+class TestRegressors:
+    def test_a_pickled_one_gives_the_same_bits(self, estimator: Any) -> None:
+        fitted = clone(estimator).fit(samples(), targets())
+        loaded = pickle.loads(pickle.dumps(fitted))
+        assert as_bytes(loaded.predict(samples())) == as_bytes(fitted.predict(samples()))
+
+    def test_two_fits_give_the_same_bits(self, estimator: Any) -> None:
+        first, second = (clone(estimator).fit(samples(), targets()) for _ in range(2))
+        assert as_bytes(first.coef_) == as_bytes(second.coef_)
+
+    def test_the_data_stay_as_they_were(self, estimator: Any) -> None:
+        X, y = samples(), targets()
+        clone(estimator).fit(X, y)
+        assert as_bytes(X) == as_bytes(samples())
+        assert as_bytes(y) == as_bytes(targets())
+
+    def test_it_predicts_inside_a_search(self, estimator: Any) -> None:
+        pipeline = make_pipeline(StandardScaler(), clone(estimator))
+        grid = {f"{named(estimator).lower()}__fit_intercept": [False, True]}
+        search = GridSearchCV(pipeline, grid, cv=3).fit(samples(), targets())
+        assert list(search.best_params_.values()) == [True]
+        assert search.best_score_ > 0.9
+
+    @pytest.mark.parametrize("library", ["pandas", "polars"])
+    def test_data_frames_have_names(self, estimator: Any, library: str) -> None:
+        frames = pytest.importorskip(library)
+        frame = frames.DataFrame({f"feature {i}": column for i, column in enumerate(samples().T)})
+        fitted = clone(estimator).fit(frame, targets())
+        assert list(fitted.feature_names_in_) == list(frame.columns)
+        plain = clone(estimator).fit(samples(), targets())
+        np.testing.assert_allclose(fitted.predict(frame), plain.predict(samples()), rtol=1e-9)
+
+    def test_bad_input(self, estimator: Any) -> None:
+        X, y = samples(), targets()
+        for call in (lambda: estimator.predict(X), lambda: estimator.sparse_coef_):
+            with pytest.raises(NotFittedError, match="not fitted yet"):
+                call()
+        fitted = clone(estimator).fit(X, y)
+        with pytest.raises(ValueError, match=r"X has 5 features, but .* expecting 12"):
+            fitted.predict(np.ones((2, 5)))
+        with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+            clone(estimator).fit(X, y[1:])
+        with pytest.raises(ValueError, match="Complex data not supported"):
+            clone(estimator).fit(X * 1j, y)
+        X[3, 4], y[2] = np.nan, np.inf
+        for wrong in ((X, targets()), (samples(), y)):
+            with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+                clone(estimator).fit(*wrong)
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            fitted.predict(X)
+
+
 @pytest.mark.parametrize("estimator", EACH, ids=named)
 class TestBadInput:
     def test_nan(self, estimator: Any) -> None:
@@ -210,18 +295,26 @@ class TestBadInput:
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (SparseCoder(algorithm="opm"), "algorithm has to be one of .*'omp'.*, got 'opm'"),
+        (SparseCoder(transform_algorithm="opm"), "transform_algorithm has to be .*, got 'opm'"),
         (SparseCoder("dst"), "dictionary has to be one of 'dct', 'identity', got 'dst'"),
-        (SparseCoder(alpha=0.1), "alpha is not used by omp"),
-        (SparseCoder(positive=True), "positive is not used by omp"),
-        (SparseCoder(algorithm="lasso"), "algorithm='lasso' needs alpha"),
         (
-            SparseCoder(algorithm="lasso", alpha=1.0, n_nonzero_coefs=2),
-            "n_nonzero_coefs is not used",
+            SparseCoder(transform_alpha=0.1),
+            "transform_alpha is not used by omp.*transform_residual_tol",
         ),
-        (SparseCoder(algorithm="threshold", alpha=1.0, tol=1e-3), "tol is not used by threshold"),
-        (SparseCoder(n_nonzero_coefs=13), "n_nonzero_coefs has to be between 1 and 12, got 13"),
-        (SparseCoder(residual_tol=-1.0), "residual_tol has to be a finite number"),
+        (SparseCoder(positive_code=True), "positive_code is not used by omp"),
+        (
+            SparseCoder(transform_algorithm="lasso_cd", transform_n_nonzero_coefs=2),
+            "transform_n_nonzero_coefs is not used",
+        ),
+        (
+            SparseCoder(transform_algorithm="threshold", transform_tol=1e-3),
+            "transform_tol is not used by threshold",
+        ),
+        (
+            SparseCoder(transform_n_nonzero_coefs=13),
+            "n_nonzero_coefs has to be between 1 and 12, got 13",
+        ),
+        (SparseCoder(transform_residual_tol=-1.0), "residual_tol has to be a finite number"),
         (SparseCoder("identity", n_components=13), "n_components has to be between 1 and 12"),
         (SparseCoder(np.eye(12), n_components=3), "n_components is not used by a dictionary"),
         (SparseCoder(np.eye(5)), "X has 12 features but dictionary has 5"),
