@@ -24,6 +24,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
@@ -37,6 +38,9 @@ html_show_sourcelink = False
 # Types are in the numpydoc sections, in words; and nothing here needs a network to be built.
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+
+plot_formats = [("png", 150)]
+plot_html_show_formats = plot_html_show_source_link = False
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -1,0 +1,232 @@
+"""The tables of benchmarks/README.md, from results/*.csv: ``python benchmarks/table.py``."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- tables -->", "<!-- /tables -->"
+
+Row = dict[str, str]
+Results = dict[str, list[Row]]
+
+TITLES = {
+    "lasso": ("One lasso", "evaluated gap"),
+    "lasso_path": ("A path of 100 alphas down to max / 100", "worst evaluated gap"),
+    "batch_lasso": ("Lasso codes of many signals", "worst evaluated gap"),
+    "omp": ("Greedy pursuits", "mean residual norm"),
+    "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
+    "memory": ("Codes of a memory map", "peak resident set, MB"),
+}
+
+
+class Missing(Exception):
+    """A measurement that a claim needs is not there."""
+
+
+def read(folder: Path) -> Results:
+    """The rows of each file, by its name."""
+    results = {}
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            results[path.stem] = list(csv.DictReader(file))
+    return results
+
+
+def reached(row: Row) -> bool:
+    """Whether the evaluated gap is at the target, where there is one."""
+    return not row["target"] or float(row["value"]) <= float(row["target"])
+
+
+def seconds(rows: Iterable[Row], solver: str, data: str = "") -> float:
+    """The time of the first such row that reached its target."""
+    for row in rows:
+        if row["solver"].startswith(solver) and data in row["data"] and reached(row):
+            return float(row["seconds"])
+    raise Missing
+
+
+def against_best(rows: list[Row], peers: Iterable[str]) -> list[float]:
+    """For each data set the time of the fastest peer over ours."""
+    ratios = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        here = [row for row in rows if row["data"] == data]
+        times = []
+        for peer in peers:
+            try:
+                times.append(seconds(here, peer))
+            except Missing:  # it did not reach the target at any tolerance
+                continue
+        if times:
+            ratios.append(min(times) / seconds(here, "sparsecode"))
+    if not ratios:
+        raise Missing
+    return ratios
+
+
+def geometric_mean(values: list[float]) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+class Claim(NamedTuple):
+    """What is promised, and how the measurements answer it; met when `at_least` or `at_most`."""
+
+    work: str
+    text: str
+    answer: Callable[[list[Row]], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+def ours(algorithm: str, n_threads: int = 2) -> str:
+    return f"sparsecode[algorithm={algorithm},n_threads={n_threads}]"
+
+
+def over(slow: str, fast: str, data: str = "") -> Callable[[list[Row]], float]:
+    return lambda rows: seconds(rows, slow, data) / seconds(rows, fast, data)
+
+
+def precision(rows: list[Row]) -> float:
+    return seconds(rows, ours("omp"), "float64") / seconds(rows, ours("omp"), "float32")
+
+
+def peak(rows: list[Row], dtype: str) -> float:
+    """The peak resident set in MB."""
+    return max(float(row["value"]) for row in rows if dtype in row["data"])
+
+
+SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
+CODES = "sparsecode[n_threads=2]"
+CLAIMS = [
+    Claim("omp", "`ols` against SPAMS, two threads", over(SPAMS, ours("ols"), "float64"), 2.5),
+    Claim("omp", "`omp` against SPAMS, two threads", over(SPAMS, ours("omp"), "float64"), 3),
+    Claim("omp", "`omp` over one product", over(ours("omp"), GEMM, "float64"), None, 4),
+    Claim("omp", "`omp`, two threads", over(ours("omp", 1), ours("omp"), "float64"), 1.7),
+    Claim("omp", "`ols`, two threads", over(ours("ols", 1), ours("ols"), "float64"), 1.7),
+    Claim("omp", "`omp`, float32 against our float64", precision, 1.7),
+    Claim("batch_lasso", "lasso codes against SPAMS", over(SPAMS, CODES), 3),
+    Claim(
+        "lasso",
+        "one lasso against the better of celer and skglm, the worst of all",
+        lambda rows: min(against_best(rows, ("celer", "skglm"))),
+        1,
+    ),
+    Claim(
+        "lasso",
+        "the same, geometric mean",
+        lambda rows: geometric_mean(against_best(rows, ("celer", "skglm"))),
+        1.5,
+    ),
+    Claim(
+        "lasso_path",
+        "path against the best of celer and scikit-learn, geometric mean",
+        lambda rows: geometric_mean(against_best(rows, ("celer", "scikit-learn"))),
+        1.5,
+    ),
+    Claim(
+        "first_call",
+        "first `Lasso.fit`, cache warm, seconds",
+        lambda rows: seconds(rows, "sparsecode", "cache warm"),
+        None,
+        1,
+    ),
+    Claim(
+        "omp",
+        "OMP of one signal, seconds",
+        lambda rows: seconds(rows, "sparsecode-one[algorithm=omp]"),
+        None,
+        0.12,
+    ),
+    Claim(
+        "memory",
+        "a million patches of float64, peak resident set, MB",
+        lambda rows: peak(rows, "float64"),
+        None,
+        600,
+    ),
+    Claim(
+        "memory",
+        "the same, float32",
+        lambda rows: peak(rows, "float32"),
+        None,
+        600,
+    ),
+]
+
+
+def number(text: str | float) -> str:
+    """Three digits, with an exponent where it is tiny."""
+    if text == "":
+        return ""
+    value = float(text)
+    return f"{value:.1e}" if 0 < abs(value) < 1e-4 else f"{value:.3g}"
+
+
+def markdown(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def claims(results: Results) -> str:
+    body = []
+    for work, text, answer, at_least, at_most in CLAIMS:
+        if work not in results:
+            continue
+        wanted = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
+        try:
+            value = answer(results[work])
+        except Missing:
+            body.append([text, wanted, "target not reached", "**no**"])
+            continue
+        met = value >= at_least if at_least is not None else value <= (at_most or 0)
+        body.append([text, wanted, number(value), "yes" if met else "**no**"])
+    return markdown(["", "wanted", "measured", "met"], body)
+
+
+def side_by_side(rows: list[Row], metric: str) -> str:
+    """One line a solver and data set; a gap above the target is in bold."""
+    tolerances = any(row["tolerance"] for row in rows)
+    counts, largest = (any(row[key] for row in rows) for key in ("count", "largest_count"))
+    head = ["data", "solver", "seconds", metric, *["nonzeros"] * counts]
+    head += ["at most"] * largest + ["tolerance given"] * tolerances + ["runs"]
+    body = []
+    for row in rows:
+        value = number(row["value"])
+        line = [row["data"], row["solver"], number(row["seconds"])]
+        line += [value if reached(row) else f"**{value}**"]
+        line += [number(row["count"])] * counts + [row["largest_count"]] * largest
+        body.append([*line, *[number(row["tolerance"])] * tolerances, row["runs"]])
+    return markdown(head, body)
+
+
+def tables(results: Results) -> str:
+    """All of them, as they stand between the two comments in the README."""
+    machine = ", ".join(f"{row['what']} {row['is']}" for row in results.get("machine", []))
+    parts = [f"Measured on: {machine}."]
+    if any(work in results for work, *_ in CLAIMS):
+        parts.append(claims(results))
+    for work, (title, metric) in TITLES.items():
+        if work in results:
+            parts += [f"### {title}", side_by_side(results[work], metric)]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Put the tables into the README, or, given a folder of results, print those of that."""
+    if len(sys.argv) > 1:
+        print(tables(read(Path(sys.argv[1]))))
+        return
+    readme = HERE / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    shown = tables(read(HERE / "results"))
+    readme.write_text(f"{before}{BEGIN}\n\n{shown}\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The benchmarks' own laws, without the peers and without benchopt."""
+
+import ast
+import csv
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
+FOLDERS = sorted(path.parent.name for path in BENCHMARKS.glob("*/objective.py"))
+
+
+@pytest.fixture
+def table():
+    spec = importlib.util.spec_from_file_location("table", BENCHMARKS / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(solver, seconds, value="1e-10", data="200 x 7000", target="1e-08"):
+    row = {"data": data, "solver": solver, "seconds": str(seconds), "value": value}
+    return row | {"runs": "5", "count": "", "largest_count": "", "target": target, "tolerance": ""}
+
+
+def test_the_readme_shows_the_results(table):
+    readme = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    shown = readme.split(table.BEGIN)[1].split(table.END)[0]
+    assert shown.strip() == table.tables(table.read(BENCHMARKS / "results"))
+
+
+def test_a_peer_short_of_the_target_is_not_the_best(table):
+    rows = [row("sparsecode", 1), row("celer", 0.5, value="1e-6"), row("skglm", 3)]
+    assert table.against_best(rows, ("celer", "skglm")) == [3]
+
+
+def test_the_best_peer_is_taken_for_each_design(table):
+    rows = [row("sparsecode", 1), row("celer", 2), row("skglm", 3)]
+    rows += [row("sparsecode", 1, data="5000 x 2000"), row("skglm", 8, data="5000 x 2000")]
+    ratios = table.against_best(rows, ("celer", "skglm"))
+    assert ratios == [2, 8]
+    assert table.geometric_mean(ratios) == pytest.approx(4)
+
+
+def test_ours_short_of_the_target_meets_no_claim(table):
+    rows = [row("sparsecode", 0.001, value="1e-6"), row("celer", 2), row("skglm", 3)]
+    shown = table.claims({"lasso": rows})
+    assert shown.count("target not reached | **no**") == 2
+    assert "yes" not in shown
+
+
+def test_a_claim_that_is_missed_is_said_to_be(table):
+    slow = {"lasso": [row("sparsecode", 4), row("celer", 2), row("skglm", 3)]}
+    fast = {"lasso": [row("sparsecode", 1), row("celer", 2), row("skglm", 3)]}
+    assert table.claims(slow).count("**no**") == 2
+    assert table.claims(fast).count("| yes |") == 2
+
+
+def test_a_gap_above_the_target_is_in_bold(table):
+    shown = table.side_by_side([row("celer", 2, value="1e-6"), row("skglm", 3)], "gap")
+    assert re.findall(r"\*\*(.*?)\*\*", shown) == ["1.0e-06"]
+
+
+def test_the_two_lasso_benchmarks_have_the_same_data():
+    one, path = (
+        (BENCHMARKS / f / "datasets/correlated.py").read_text() for f in ("lasso", "lasso_path")
+    )
+    assert one == path
+
+
+def classes(path: Path) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_of_a_benchmark_holds_its_class(folder):
+    assert "Objective" in classes(BENCHMARKS / folder / "objective.py")
+    for kind in ("Solver", "Dataset"):
+        files = sorted((BENCHMARKS / folder / f"{kind.lower()}s").glob("*.py"))
+        assert files
+        for file in files:
+            assert kind in classes(file), file
+    assert (BENCHMARKS / folder / "solvers/sparsecode.py").exists()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_bench_extra_brings_every_peer(folder):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = extras["dependencies"] + extras["optional-dependencies"]["bench"] + ["sparsecode"]
+    names = {re.match(r"[\w-]+", requirement)[0] for requirement in brought}
+    for file in (BENCHMARKS / folder / "solvers").glob("*.py"):
+        needed = set(re.findall(r'"pip::([\w-]+)"', file.read_text(encoding="utf-8")))
+        assert needed
+        assert needed <= names, file
+
+
+def test_the_picture_has_points_of_every_lasso_solver():
+    with (BENCHMARKS / "results/lasso_gap_against_time.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    files = {path.stem for path in (BENCHMARKS / "lasso/solvers").glob("*.py")}
+    for design in {row["data"] for row in rows}:
+        drawn = {row["solver"].replace("-", "_") for row in rows if row["data"] == design}
+        assert drawn == files
+    assert np.all(np.array([float(row["seconds"]) for row in rows]) > 0)
