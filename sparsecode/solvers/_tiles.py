@@ -72,12 +72,13 @@ def pursuit(
 
 
 def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int) -> CodeTile:
-    from sparsecode.solvers._kernels.coordinate import lasso_tile
+    from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile
 
     atom_unit = unit_of(magnitude(D), D.dtype)
     D = to_units(D, atom_unit)
     gram = _gram(D)
     n_atoms, dtype = D.shape[0], D.dtype
+    room = max(n_atoms, SMALL) * (max(n_atoms, SMALL) + PAD)
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
         codes = np.zeros((TILE, n_atoms), dtype=dtype)
@@ -86,7 +87,9 @@ def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int
         lasso_tile(
             tile @ D.T, gram, energy, in_units(alpha, units[:, 0], atom_unit, dtype),
             positive, tol, max_iter, codes, certificates,
-            np.empty(n_atoms, dtype=dtype), np.empty(n_atoms, dtype=np.int64),
+            np.empty(n_atoms, dtype=dtype), np.empty((3, n_atoms), dtype=np.int64),
+            np.empty((5, n_atoms), dtype=dtype), np.empty(room, dtype=dtype),
+            np.empty(room, dtype=dtype),
         )  # fmt: skip
         codes = from_units(codes, units, 1 / atom_unit, name="codes")
         return nonzeros(codes, float(certificates.max()))

@@ -2,7 +2,6 @@ r"""Semismooth Newton for the lasso of one signal: the fast way, however many co
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from sparsecode.solvers._working_set import WeightedLasso, solve_on_working_sets
 
 __all__ = ["semismooth_newton"]
 
-MANY = 500  # columns
 STEP = 10.0  # the first proximal step, over that of a gradient step, and what it is multiplied by
 
 
@@ -42,8 +40,8 @@ def semismooth(
         slope = correlation - _product(gram, x)
         return slope, lasso.gap(energy - float((correlation + slope) @ x), slope, x)
 
-    # Small products and factorizations are not worth a second thread.
-    with single_threaded_blas() if x.size < MANY else nullcontext():
+    # Many products and factorizations, for which waking a second thread rarely pays.
+    with single_threaded_blas():
         x = _newton(gram, measured(x)[0], lasso.weights, x, 3)
         slope, gap = measured(x)
         length = float(np.mean(np.diag(gram))) or 1.0

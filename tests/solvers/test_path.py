@@ -6,7 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import enet_path
 
 from sparsecode.objectives import alpha_max, duality_gap
-from sparsecode.penalties import L0, L1, ElasticNet
+from sparsecode.penalties import L0, L1, ElasticNet, GroupL1
 from sparsecode.solvers import lars, lasso_path, semismooth_newton
 
 
@@ -81,7 +81,8 @@ def test_what_it_does_not_take_it_names(system):
         ((A, y, [1.0, -1.0]), {}, "alpha"),
         ((A, y, [np.nan]), {}, "alphas"),
         ((A, y), {"alpha_ratio": 2.0}, "alpha_ratio"),
-        ((A, y), {"penalty": L0()}, "L1 and ElasticNet"),
+        ((A, y), {"penalty": L0()}, "convex"),
+        ((A, y), {"penalty": GroupL1(np.arange(80) // 2)}, "L1 and ElasticNet"),
         ((A, np.column_stack([y, y])), {}, "one signal"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -15,7 +15,7 @@ import numba
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first call, and cache on disk where there is a folder that can be written."""
-    dispatcher = numba.njit(nogil=True)(function)
+    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
     with suppress(AttributeError, RuntimeError):  # NUMBA_DISABLE_JIT=1, or nowhere to write
         dispatcher.enable_caching()
     return dispatcher

@@ -1,10 +1,13 @@
-"""Lasso codes of a tile of signals by coordinate descent on the Gram matrix."""
+"""The lasso by coordinate descent on Gram matrices: many signals, or one on a working set."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sparsecode.solvers._kernels import compiled
+
+SMALL = 64  # active sets up to this size have a compact Gram matrix
+PAD = 8
 
 
 @compiled
@@ -16,83 +19,197 @@ def lasso_tile(
     positive,
     tol,
     max_sweeps,
-    codes,  # (n_signals, K), in: where to start; out
+    codes,  # (n_signals, K), zero; out
     certificates,  # (n_signals,), float64, out: duality gap over 0.5 ||x||^2
     gradient,  # (K,), scratch: D (x - w D)
-    active,  # (K,), int64, scratch
+    indices,  # (3, K), int64, scratch: the active set, who is in it, its support
+    local,  # (5, K), scratch: gradient, coefficients, correlations, 1 / curvature, solution
+    block,  # (k * (k + PAD),), k = max(K, SMALL), scratch: the Gram matrix of the active set
+    factor,  # the same, for its Cholesky factor
 ):
-    """Cyclic descent over the active coordinates, then a full sweep, until the gap is small.
+    """Sweeps over an active set that grows by the atoms that violate most, then an exact solve.
 
-    The gap needs no residual: with ``g = D r``, ``||r||^2 = ||x||^2 - <w, D x> - <w, g>``, and at
-    the dual point ``s r`` it is ``0.5 (1 - s)^2 ||r||^2 + alpha ||w||_1 - s <w, g>``.
+    A sweep costs the square of the size of the active set, whatever that of the dictionary. Once no
+    atom is missing, the equations of the support are solved for the signs that were found.
     """
-    n_signals, n_atoms = correlation.shape
-    for i in range(n_signals):
-        w = codes[i]
-        b = correlation[i]
-        alpha = alphas[i]
-        for k in range(n_atoms):
-            gradient[k] = b[k]
-        for k in range(n_atoms):
-            if w[k] != 0:
-                for l in range(n_atoms):
-                    gradient[l] -= w[k] * gram[k, l]
-        certificate = np.inf
-        sweep = 0
-        while sweep < max_sweeps:
-            # A full sweep, which finds the active coordinates, then sweeps over these alone.
-            n_active = n_atoms
-            for k in range(n_atoms):
-                active[k] = k
-            for inner in range(10):
-                sweep += 1
-                largest = 0.0
-                scale = 0.0
-                for position in range(n_active):
-                    k = active[position]
-                    curvature = gram[k, k]
-                    if not curvature > 0:
-                        w[k] = 0
-                        continue
-                    old = w[k]
-                    target = gradient[k] + curvature * old
-                    if target > alpha:
-                        new = (target - alpha) / curvature
-                    elif target < -alpha and not positive:
-                        new = (target + alpha) / curvature
-                    else:
-                        new = curvature * 0
-                    if new != old:
-                        w[k] = new
-                        for l in range(n_atoms):
-                            gradient[l] -= (new - old) * gram[k, l]
-                        largest = max(largest, curvature * (new - old) * (new - old))
-                    scale = max(scale, curvature * new * new)
-                if inner == 0:
-                    n_active = 0
-                    for k in range(n_atoms):
-                        if w[k] != 0:
-                            active[n_active] = k
-                            n_active += 1
-                if sweep >= max_sweeps or largest <= 0.01 * tol * tol * scale:
-                    break
-            wb = 0.0
-            wg = 0.0
-            l1 = 0.0
-            polar = 0.0
-            for k in range(n_atoms):
-                wb += np.float64(w[k]) * np.float64(b[k])
-                wg += np.float64(w[k]) * np.float64(gradient[k])
-                l1 += abs(w[k])
-                polar = max(polar, gradient[k] if positive else abs(gradient[k]))
-            rr = max(energy[i] - wb - wg, 0.0)
-            s = alpha / max(polar, alpha)
-            gap = 0.5 * (1 - s) * (1 - s) * rr + max(alpha * l1 - s * wg, 0.0)
-            half = 0.5 * energy[i]
-            certificate = gap / half if half > 0 else 0.0
-            if certificate <= tol:
+    K = gram.shape[0]
+    members, inside, support = indices[0], indices[1], indices[2]
+    for i in range(correlation.shape[0]):
+        b, w, alpha, half = correlation[i], codes[i], alphas[i], 0.5 * energy[i]
+        for k in range(K):
+            inside[k] = 0
+        size, sweeps, certificate = 0, 0, 0.0
+        filled, stride = 0, SMALL + PAD
+        while True:
+            _gradient(gram, b, w, members, size, support, gradient)
+            largest = _largest(gradient, positive)
+            if half > 0:
+                certificate = _gap(b, w, gradient, members, size, energy[i], alpha, largest) / half
+            if certificate <= tol or sweeps >= max_sweeps:
                 break
+            # Atoms well below the largest are left for later: most of them are never needed.
+            bar = max(alpha, largest * gradient.dtype.type(0.7))
+            old = size
+            for k in range(K):
+                g = gradient[k] if positive else abs(gradient[k])
+                if g > bar and inside[k] == 0 and gram[k, k] > 0:
+                    inside[k] = 1
+                    members[size] = k
+                    size += 1
+            if size > stride - PAD:
+                filled, stride = 0, K + PAD
+            _fill(gram, b, w, gradient, members, filled, size, block, stride, local)
+            filled = size
+            if size > old:  # others may be missing: there is no use in precision
+                n_sweeps = min(3, max_sweeps - sweeps)
+                _sweep(block, stride, size, alpha, positive, n_sweeps, local)
+                sweeps += n_sweeps
+            else:
+                for _ in range(20):
+                    n_sweeps = min(8, max_sweeps - sweeps)
+                    _sweep(block, stride, size, alpha, positive, n_sweeps, local)
+                    sweeps += n_sweeps
+                    solved = _solve(block, stride, size, alpha, support, factor, local)
+                    if solved or sweeps == max_sweeps:
+                        break
+            for l in range(size):
+                w[members[l]] = local[1, l]
         certificates[i] = certificate
+
+
+@compiled
+def _gradient(gram, b, w, members, size, support, gradient):
+    """``b - w gram``, four atoms at a time."""
+    K = gram.shape[0]
+    n = 0
+    for l in range(size):
+        if w[members[l]] != 0:
+            support[n] = members[l]
+            n += 1
+    for k in range(K):
+        gradient[k] = b[k]
+    l = 0
+    while l + 4 <= n:
+        k0, k1, k2, k3 = support[l], support[l + 1], support[l + 2], support[l + 3]
+        w0, w1, w2, w3 = w[k0], w[k1], w[k2], w[k3]
+        p0, p1, p2, p3 = gram[k0], gram[k1], gram[k2], gram[k3]
+        for k in range(K):
+            gradient[k] = gradient[k] - w0 * p0[k] - w1 * p1[k] - w2 * p2[k] - w3 * p3[k]
+        l += 4
+    while l < n:
+        w0, p0 = w[support[l]], gram[support[l]]
+        for k in range(K):
+            gradient[k] -= w0 * p0[k]
+        l += 1
+
+
+@compiled
+def _largest(gradient, positive):
+    """The polar of the penalty; four chains, for one alone waits for itself."""
+    K = gradient.shape[0]
+    m0 = gradient[0] * 0
+    m1, m2, m3 = m0, m0, m0
+    for k in range(0, K - 3, 4):
+        g0, g1, g2, g3 = gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3]
+        if not positive:
+            g0, g1, g2, g3 = abs(g0), abs(g1), abs(g2), abs(g3)
+        m0, m1 = max(m0, g0), max(m1, g1)
+        m2, m3 = max(m2, g2), max(m3, g3)
+    for k in range(K - K % 4, K):
+        m0 = max(m0, gradient[k] if positive else abs(gradient[k]))
+    return max(max(m0, m1), max(m2, m3))
+
+
+@compiled
+def _gap(b, w, gradient, members, size, energy, alpha, largest):
+    """The duality gap, without a residual: ``||r||^2 = ||x||^2 - <w, D x> - <w, D r>``."""
+    wb, wg, l1 = 0.0, 0.0, 0.0
+    for l in range(size):
+        k = members[l]
+        wb += np.float64(w[k]) * np.float64(b[k])
+        wg += np.float64(w[k]) * np.float64(gradient[k])
+        l1 += abs(np.float64(w[k]))
+    s = np.float64(alpha) / max(np.float64(largest), np.float64(alpha))
+    return 0.5 * (1 - s) ** 2 * max(energy - wb - wg, 0.0) + max(alpha * l1 - s * wg, 0.0)
+
+
+@compiled
+def _fill(gram, b, w, gradient, members, filled, size, block, stride, local):
+    """What the sweeps work on: the Gram matrix grows, the rest is copied anew."""
+    for l in range(filled, size):
+        row = gram[members[l]]
+        for j in range(l + 1):
+            block[l * stride + j] = row[members[j]]
+            block[j * stride + l] = row[members[j]]
+        local[3, l] = 1 / row[members[l]]
+    for l in range(size):
+        k = members[l]
+        local[0, l], local[1, l], local[2, l] = gradient[k], w[k], b[k]
+
+
+@compiled
+def _sweep(block, stride, size, alpha, positive, n_sweeps, local):
+    """Cyclic descent over the active set."""
+    gradient, w, inverse = local[0], local[1], local[3]
+    for _ in range(n_sweeps):
+        for l in range(size):
+            row = block[l * stride : l * stride + size]
+            old = w[l]
+            target = gradient[l] + row[l] * old
+            if target > alpha:
+                new = (target - alpha) * inverse[l]
+            elif target < -alpha and not positive:
+                new = (target + alpha) * inverse[l]
+            else:
+                new = alpha * 0
+            if new != old:
+                w[l] = new
+                change = new - old
+                for j in range(size):
+                    gradient[j] -= change * row[j]
+
+
+@compiled
+def _solve(block, stride, size, alpha, support, factor, local):
+    """The minimiser for the present signs, by Cholesky; False, and nothing done, if one is wrong.
+
+    Also where the columns of the support depend on each other: only sweeps can thin it out.
+    """
+    w, b, x = local[1], local[2], local[4]
+    n = 0
+    for l in range(size):
+        if w[l] != 0:
+            support[n] = l
+            x[n] = b[l] - alpha if w[l] > 0 else b[l] + alpha
+            n += 1
+    for i in range(n):
+        for j in range(i, n):
+            factor[i * stride + j] = block[support[i] * stride + support[j]]
+    floor = 100 * np.finfo(block.dtype).eps
+    for i in range(n):  # U^T U, and the forward substitution on the way
+        row = factor[i * stride : i * stride + n]
+        if not row[i] > floor * block[support[i] * (stride + 1)]:
+            return False
+        scale = 1 / np.sqrt(row[i])
+        for j in range(i, n):
+            row[j] *= scale
+        x[i] *= scale
+        for k in range(i + 1, n):
+            f = row[k]
+            below = factor[k * stride : k * stride + n]
+            for j in range(k, n):
+                below[j] -= f * row[j]
+            x[k] -= f * x[i]
+    for i in range(n - 1, -1, -1):
+        row = factor[i * stride : i * stride + n]
+        for j in range(i + 1, n):
+            x[i] -= row[j] * x[j]
+        x[i] /= row[i]
+        if not x[i] * w[support[i]] > 0:
+            return False
+    for i in range(n):
+        w[support[i]] = x[i]
+    return True
 
 
 @compiled
