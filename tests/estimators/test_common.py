@@ -37,6 +37,8 @@ TRANSFORMERS = [
     SparseCoder(
         "identity", transform_algorithm="threshold", transform_alpha=0.1, sparse_output=True
     ),
+    SparseCoder(transform_algorithm="lasso_lars", transform_alpha=0.1, split_sign=True),
+    SparseCoder("identity", transform_algorithm="iht", transform_n_nonzero_coefs=1),
     KSVD(),
     KSVD(8, n_nonzero_coefs=1, update="exact", init="dct", sparse_output=True),
     RobustPCA(),

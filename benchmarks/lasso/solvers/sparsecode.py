@@ -4,7 +4,7 @@ import numpy as np
 from benchopt import BaseSolver
 from sklearn.exceptions import ConvergenceWarning
 
-from sparsecode.solvers import coordinate_descent
+from sparsecode.solvers import semismooth_newton
 
 
 class Solver(BaseSolver):
@@ -19,7 +19,7 @@ class Solver(BaseSolver):
         self.run_once(stop_val=1)
 
     def run(self, tol: float) -> None:
-        self.w = coordinate_descent(self.X, self.y, self.alpha, tol=tol).x
+        self.w = semismooth_newton(self.X, self.y, self.alpha, tol=tol).x
 
     def get_result(self) -> dict:
         return {"w": self.w}
