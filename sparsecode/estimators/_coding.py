@@ -56,9 +56,9 @@ class SparseCoder(Transformer):
     n_components : int, optional
         How many cosines (more than features make the dictionary overcomplete) or unit vectors; as
         many as features by default. Leave it out where `dictionary` is an array.
-    transform_algorithm : {"omp", "ols", "iht", "lasso_cd", "lasso_lars", "lars", "threshold"}, \
-            default="omp"
-        The problem, as above. A parameter that it does not use is an error.
+    transform_algorithm : str, default="omp"
+        The problem, as above: "omp", "ols", "iht", "lasso_cd", "lasso_lars", "lars" or
+        "threshold". A parameter that it does not use is an error.
     transform_n_nonzero_coefs : int, optional
         For `omp`, `ols`, `iht` and `lars`: at most so many atoms a signal. By default a tenth of
         the features, at least one, when `transform_residual_tol` is not given; no limit when it is.

@@ -112,7 +112,7 @@ def sparse_encode(
 
     See Also
     --------
-    sparsecode.solvers.certificates.code_certificates : How good each of the codes is.
+    sparsecode.solvers.code_certificates : How good each of the codes is.
 
     References
     ----------
