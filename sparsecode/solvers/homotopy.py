@@ -20,6 +20,7 @@ from sparsecode.penalties import L1
 from sparsecode.solvers._problem import PenalizedLeastSquares
 from sparsecode.solvers._result import PathResult, Status
 from sparsecode.solvers._run import as_history, warn_inaccurate
+from sparsecode.solvers._working_set import columns_of
 
 __all__ = ["lars"]
 
@@ -35,11 +36,6 @@ class Breakpoint(NamedTuple):
     x: np.ndarray
     residual: np.ndarray
     correlation: np.ndarray
-
-
-def _columns(A: Any, indices: Any) -> np.ndarray:
-    columns = A[:, indices]
-    return columns if isinstance(columns, np.ndarray) else columns.toarray()
 
 
 def _norms(A: Any) -> np.ndarray:
@@ -149,7 +145,7 @@ def _direction(
     tied[support.members] = False
     while tied.any():
         waiting = np.flatnonzero(tied)
-        columns = _columns(A, waiting)
+        columns = columns_of(A, waiting)
         lag = 1 - signs[waiting] * (columns.T @ w)
         blur = ROUNDING * EPS * (1 + norms[waiting] * np.linalg.norm(w))
         if np.all(lag <= blur):

@@ -1,4 +1,4 @@
-r"""Semismooth Newton for the lasso of one signal: the fast way, however many coefficients."""
+r"""Semismooth Newton for the lasso of one signal, however many coefficients are not zero."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def semismooth_newton(
     init: Any = None,
     callback: Callback | None = None,
 ) -> CodeResult:
-    r"""Semismooth Newton on working sets: the fast way for one signal, exact to rounding.
+    r"""Semismooth Newton on working sets: for one signal, also where its support is large.
 
     .. math:: \min_x \tfrac12 \|y - A x\|_2^2 + \alpha\, g(x)
 
