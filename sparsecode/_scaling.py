@@ -37,6 +37,18 @@ def units_of(sizes: np.ndarray, dtype: Any) -> np.ndarray:
     return np.where(ordinary, 1.0, np.ldexp(1.0, np.clip(exponents, -1022, info.maxexp - 1)))
 
 
+def units_of_rows(X: np.ndarray) -> np.ndarray:
+    """The unit of the largest entry of each row, a column."""
+    info = np.finfo(X.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", X, X)
+    # Squared norms well inside the ordinary range, as almost always, spare a look at the entries.
+    least, most = squares.min(initial=1.0), squares.max(initial=1.0)
+    if X.shape[1] * 2.0 ** (-info.maxexp // 4) < least and most < 2.0 ** (info.maxexp // 4):
+        return np.ones((X.shape[0], 1))
+    return units_of(np.max(np.abs(X), axis=1, keepdims=True), X.dtype)
+
+
 def to_units(X: np.ndarray, unit: Any) -> np.ndarray:
     """`X / unit`; `unit` is a number or an array that broadcasts against `X`."""
     return X if np.all(unit == 1.0) else _ldexp(X, -_exponent(unit))

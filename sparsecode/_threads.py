@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from typing import Any, TypeVar
 
 from sparsecode._validation import check_int
@@ -64,15 +65,32 @@ def single_threaded_blas() -> Iterator[None]:
 def map_tiles(
     work: Callable[[Item], Answer], tiles: Sequence[Item], n_threads: int
 ) -> list[Answer]:
-    """``[work(tile) for tile in tiles]`` on so many threads; the order is that of the tiles."""
+    """``[work(tile) for tile in tiles]`` on so many threads; the order is that of the tiles.
+
+    Each thread, the caller's too, takes the next tile when it is done with one: nobody waits for an
+    answer but at the end. Of several errors that of the first tile is raised.
+    """
+    n_threads = min(n_threads, len(tiles))
     with single_threaded_blas():
-        if n_threads == 1 or len(tiles) == 1:
+        if n_threads <= 1:
             return [work(tile) for tile in tiles]
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(min(n_threads, len(tiles))) as pool:
-            try:
-                return list(pool.map(work, tiles))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        answers: dict[int, Answer] = {}
+        errors: dict[int, BaseException] = {}
+        places = count()
+
+        def take() -> None:
+            while not errors and (place := next(places)) < len(tiles):
+                try:
+                    answers[place] = work(tiles[place])
+                except BaseException as error:
+                    errors[place] = error
+
+        with ThreadPoolExecutor(n_threads - 1) as pool:
+            for _ in range(n_threads - 1):
+                pool.submit(take)
+            take()
+        if errors:
+            raise errors[min(errors)]
+        return [answers[place] for place in range(len(tiles))]

@@ -224,6 +224,7 @@ def test_compress_leaves_alone_what_is_not_chosen(capsys, folder):
     np.testing.assert_array_equal(small.to_dense()["block.1.weight"], tensors()["block.1.weight"])
 
 
+@pytest.mark.slow
 def test_compress_does_not_depend_on_threads(capsys, folder):
     for n_threads in "12":
         argv = ["-o", f"t{n_threads}.safetensors", "--threads", n_threads, "--budget", "0.3"]

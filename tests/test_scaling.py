@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of, units_of_rows
 
 DTYPES = [np.float32, np.float64]
 
@@ -46,6 +46,16 @@ def test_four_numbers_inside_multiply_without_overflow_or_underflow(dtype) -> No
     fourth = inside * inside * inside * inside
     assert np.all(np.isfinite(fourth * dtype(1e6)))
     assert np.all(fourth > info.tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_units_of_rows_are_those_of_their_largest_entries(dtype) -> None:
+    info = np.finfo(dtype)
+    sizes = np.ldexp(dtype(1.5), np.arange(info.minexp, info.maxexp))
+    for size in (0, *sizes):  # alone, and beside an ordinary row
+        for X in (np.full((1, 7), size, dtype), np.array([[0, -size, 0], [1, 2, 3]], dtype)):
+            expected = units_of(np.max(np.abs(X), axis=1, keepdims=True), dtype)
+            np.testing.assert_array_equal(units_of_rows(X), expected)
 
 
 def test_each_row_may_have_a_unit_of_its_own() -> None:

@@ -43,6 +43,18 @@ def test_an_error_in_a_tile_comes_through_and_lifts_the_limit(n_threads) -> None
     assert blas_threads() == before
 
 
+def test_of_several_errors_the_first_tile_s_is_raised() -> None:
+    barrier = threading.Barrier(2, timeout=10)
+
+    def work(i):
+        barrier.wait()  # both tiles are at work when they fail
+        raise ValueError(f"tile {i}")
+
+    for _ in range(20):
+        with pytest.raises(ValueError, match="tile 0"):
+            map_tiles(work, range(2), 2)
+
+
 def test_holders_share_one_limit() -> None:
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()

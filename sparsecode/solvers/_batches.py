@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._scaling import to_units, units_of
+from sparsecode._scaling import to_units, units_of_rows
 from sparsecode._validation import check_array
 from sparsecode.solvers._tiles import TILE, CodeTile
 
@@ -60,9 +60,7 @@ def read(X: np.ndarray, rows: Rows, dtype: np.dtype, *, missing: bool) -> np.nda
     """A copy of these rows, finite but for what may be missing."""
     tile = np.array(X[rows], dtype=dtype, order="C")
     give_back(X, rows)
-    with np.errstate(all="ignore"):
-        total = np.sum(tile)
-    if not np.isfinite(total):  # an entry is not, or the sum overflows
+    if not np.isfinite(np.vdot(tile, tile)):  # an entry is not, or a square overflows
         check_array(tile, "X", allow_missing=True)
         if not missing and np.isnan(tile).any():
             raise ValueError(
@@ -101,16 +99,14 @@ def code_rows(code_tile: CodeTile, rows: Rows, signals: np.ndarray) -> Part:
     A tile always is of the same height, and each row has a unit of its own: the bits of a code must
     not depend on the batch.
     """
-    n, units = len(signals), np.ones((TILE, 1))
-    units[:n] = units_of(np.max(np.abs(signals), axis=1, keepdims=True), signals.dtype)
-    tile = to_units(signals, units[:n])
+    n = len(signals)
+    tile = signals
     if n < TILE:
-        tile = np.concatenate([tile, np.zeros((TILE - n, tile.shape[1]), dtype=tile.dtype)])
-    coded = code_tile(tile, units)
-    indices = coded.indices
-    if indices.size == 0 or indices.max() < 2**31:  # half the memory
-        indices = indices.astype(np.int32, copy=False)
-    return Part(rows, coded.counts[:n], indices, coded.values, coded.certificate)
+        tile = np.zeros((TILE, signals.shape[1]), dtype=signals.dtype)
+        tile[:n] = signals
+    units = units_of_rows(tile)
+    coded = code_tile(to_units(tile, units), units)
+    return Part(rows, coded.counts[:n], coded.indices, coded.values, coded.certificate)
 
 
 def assemble(parts: list[Part], shape: tuple[int, int], dtype: np.dtype) -> sp.csr_array:

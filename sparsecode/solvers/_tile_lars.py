@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import single_threaded_blas
-from sparsecode.solvers._tiles import TILE, CodeTile, Tile, in_units, nonzeros
+from sparsecode.solvers._tiles import TILE, CodeTile, Tile, beyond, in_units, nonzeros
 
 
 def lars(
@@ -51,11 +51,8 @@ def lars(
             np.empty(size, dtype=np.int64), *np.empty((4, size)), np.empty((size, size)),
             *np.empty((4, n_atoms)), score, score.view(np.int64), np.empty(n_atoms, dtype=np.int64),
         )  # fmt: skip
-        if by_residual:
-            targets = energy_targets
-            beyond = np.divide(energies, targets, where=targets > 0, out=np.zeros(TILE))
-            certificates = np.sqrt(beyond)
+        worst = beyond(energies, energy_targets) if by_residual else float(certificates.max())
         codes = from_units(codes.astype(dtype, copy=False), units, 1 / atom_unit, name="codes")
-        return nonzeros(codes, float(certificates.max()))
+        return nonzeros(codes, worst)
 
     return code

@@ -47,26 +47,25 @@ def pursuit(
     atom_units = units_of(np.max(np.abs(D), axis=1), D.dtype)
     D = to_units(D, atom_units[:, None])
     gram = _gram(D)
-    n_atoms, dtype = D.shape[0], D.dtype
-    integer = np.int64 if dtype == np.float64 else np.int32
+    dtype = D.dtype
+    ordinary_atoms = bool(np.all(atom_units == 1))
+    places = np.arange(D.shape[0], dtype=np.int64 if dtype == np.float64 else np.int32)
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        indices = np.zeros((TILE, limit), dtype=np.int64)
-        values = np.zeros((TILE, limit), dtype=dtype)
-        counts, energies = np.zeros(TILE, dtype=np.int64), np.zeros(TILE)
-        score = np.empty(n_atoms, dtype=dtype)
+        indices = np.empty(TILE * limit, dtype=np.int32)
+        values = np.empty(TILE * limit, dtype=dtype)
+        counts, energies = np.empty(TILE, dtype=np.int64), np.empty(TILE)
         with np.errstate(over="ignore"):
             energy_target = np.square(target / units[:, 0])
-        pursuit_tile(
-            tile @ D.T, gram, tile, D, energy_target, least_squares,
-            indices, values, counts, energies,
-            np.empty((limit, n_atoms), dtype=dtype), np.empty(n_atoms, dtype=dtype),
-            score, score.view(integer), np.empty(limit, dtype=dtype),
+        total = pursuit_tile(
+            tile @ D.T, gram, tile, D, energy_target, least_squares, limit,
+            indices, values, counts, energies, places,
         )  # fmt: skip
-        values = from_units(values, units, 1 / atom_units[indices], name="codes")
-        chosen = np.arange(limit) < counts[:, None]
-        beyond = np.divide(energies, energy_target, where=energy_target > 0, out=np.zeros(TILE))
-        return Tile(counts, indices[chosen], values[chosen], float(np.sqrt(beyond.max())))
+        indices, values = indices[:total], values[:total]
+        scales = [] if np.all(units == 1) else [np.repeat(units, counts)]
+        scales += [] if ordinary_atoms else [1 / atom_units[indices]]
+        values = from_units(values, *scales, name="codes")
+        return Tile(counts, indices, values, beyond(energies, energy_target))
 
     return code
 
@@ -109,6 +108,12 @@ def threshold(D: np.ndarray, alpha: float, positive: bool) -> CodeTile:
     return code
 
 
+def beyond(energies: np.ndarray, targets: np.ndarray) -> float:
+    """The largest norm of a residual over the one that was asked for; 0 where none was."""
+    over = np.divide(energies, targets, where=targets > 0, out=np.zeros(TILE))
+    return float(np.sqrt(over.max()))
+
+
 def in_units(alpha: float, units: np.ndarray, atom_unit: float, dtype: np.dtype) -> np.ndarray:
     """`alpha` for each signal; beyond the range of the dtype its ends say the same."""
     info = np.finfo(dtype)
@@ -119,4 +124,4 @@ def in_units(alpha: float, units: np.ndarray, atom_unit: float, dtype: np.dtype)
 
 def nonzeros(codes: np.ndarray, certificate: float = 0.0) -> Tile:
     kept = codes != 0
-    return Tile(kept.sum(axis=1), np.nonzero(kept)[1], codes[kept], certificate)
+    return Tile(kept.sum(axis=1), np.nonzero(kept)[1].astype(np.int32), codes[kept], certificate)

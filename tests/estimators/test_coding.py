@@ -81,6 +81,7 @@ sys.exit(pytest.main(options, plugins=[Ours()]))
 """
 
 
+@pytest.mark.slow
 def test_the_peers_own_tests_hold(tmp_path: Path) -> None:
     """Those of scikit-learn's `SparseCoder`, on ours in its place."""
     settings = tmp_path / "pytest.ini"

@@ -188,6 +188,7 @@ def test_calibration_lowers_the_error_it_measures(rng):
     assert mean_error(moments) < 0.8 * mean_error(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_any_number_of_threads_gives_the_same_bits(rng, method):
     net = {name: a_network(rng, n=24)[name] for name in LAYERS[:2]}
@@ -378,6 +379,7 @@ def test_memory_does_not_grow_with_the_candidates(rng):
     assert many < one + 6 * W.nbytes
 
 
+@pytest.mark.slow
 def test_sources_of_randomness(rng):
     network = {"w": rng.standard_normal((24, 24))}
 

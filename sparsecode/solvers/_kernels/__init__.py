@@ -12,10 +12,24 @@ from typing import Any
 
 import numba
 
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract"},  # a product and a sum in one instruction, rounded once
+}
+
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile on first call, and cache on disk where there is a folder that can be written."""
-    dispatcher = numba.njit(nogil=True, error_model="numpy")(function)
+    return _cached(numba.njit(**OPTIONS)(function))
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile into its callers: for what is small and called often."""
+    return _cached(numba.njit(**OPTIONS, forceinline=True)(function))
+
+
+def _cached(dispatcher: Any) -> Any:
     with suppress(AttributeError, RuntimeError):  # NUMBA_DISABLE_JIT=1, or nowhere to write
         dispatcher.enable_caching()
     return dispatcher

@@ -4,153 +4,163 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecode.solvers._kernels import compiled
+from sparsecode.solvers._kernels import compiled, inlined
 
 
 @compiled
 def pursuit_tile(
-    correlation,  # (n_signals, K), a row is D x; overwritten
+    correlation,  # (n_signals, K), a row is D x
     gram,  # (K, K), D D^T
     X,  # (n_signals, m)
     D,  # (K, m), rows are atoms
     energy_target,  # (n_signals,), float64: stop at a squared residual of this
     least_squares,  # score by the drop of the residual (OLS) rather than by correlation (OMP)
-    indices,  # (n_signals, L), out
-    values,  # (n_signals, L), out
+    limit,  # atoms of a code at the most
+    indices,  # (n_signals * limit,), out: of one code after another, each ascending
+    values,  # (n_signals * limit,), out
     counts,  # (n_signals,), out
     energies,  # (n_signals,), float64, out: squared residuals
-    P,  # (L, K), scratch: selected atoms, orthogonalised, against all atoms
-    norms,  # (K,), scratch: squared norm of what the selected atoms leave of each atom
-    score,  # (K,), scratch
-    score_bits,  # (K,), score seen as integers of the same size
-    u,  # (L,), scratch
+    places,  # (K,), 0, 1, ..., as integers of the size of the floats
 ):
     """Both pursuits in orthogonalised form: no triangular solve inside the loop.
 
-    With `p_j` the j-th selected atom made orthogonal to the earlier ones, `P[j] = D p_j`, so that
-    the correlations with the residual follow by `a -= u_j P[j]` (Rubinstein et al., 2008, in the
-    form of a modified Gram-Schmidt). A score is never negative, and such floats order as their bit
-    patterns do: the maximum is taken over integers, which compiles to vector instructions.
+    With `p_j` the j-th selected atom made orthogonal to the earlier ones, `P[j] = D p_j` and
+    `u_j = <x, p_j> / |p_j|^2`, so that the correlations with the residual follow by `a -= u_j P[j]`
+    (Rubinstein et al., 2008, in the form of a modified Gram-Schmidt). A score is never negative,
+    and such floats order as their bit patterns do: the maximum is taken over integers, which
+    compiles to vector instructions. Returns the number of nonzeros.
     """
     n_signals, n_atoms = correlation.shape
-    L = indices.shape[1]
-    eps = np.finfo(P.dtype).eps
-    zero = gram[0, 0] * 0  # of the dtype: a literal would make the loops double
-    inverse = np.zeros_like(norms)  # of the squared norm of each atom
-    cutoff = np.empty_like(norms)  # an atom of which less is left is in the span of those selected
+    dtype = gram.dtype
+    eps = np.finfo(dtype).eps
+    zero, one = dtype.type(0), dtype.type(1)  # a literal would make the loops double
+    norms = np.empty(n_atoms, dtype)  # squared, of the atoms
+    inverse = np.empty(n_atoms, dtype)  # of these; zero for an atom that cannot be taken
+    cutoff = np.empty(n_atoms, dtype)  # an atom of which less is left is in the span of those taken
     for k in range(n_atoms):
-        cutoff[k] = 100 * eps * gram[k, k]
-        if gram[k, k] > 0:
-            inverse[k] = 1 / gram[k, k]
+        norms[k] = gram[k, k]
+        cutoff[k] = 100 * eps * norms[k]
+        inverse[k] = one / norms[k] if norms[k] > 0 else zero
+    a, score = np.empty(n_atoms, dtype), np.empty(n_atoms, dtype)
+    left = norms.copy()  # of the squared norms, beside the atoms taken
+    P, R = np.empty((limit, n_atoms), dtype), np.empty((limit, limit), dtype)
+    u, inverse_p = np.empty(limit, dtype), np.empty(limit, dtype)  # the latter of |p_j|^2
+    atoms, code = np.empty(limit, np.int64), np.empty(limit, dtype)
+    bits = score.view(places.dtype)
+    total = 0
     for i in range(n_signals):
-        a, chosen_atoms, code = correlation[i], indices[i], values[i]
-        start = _residual_energy(X[i], D, chosen_atoms, code, 0)
-        energy = start
+        start = energy = _residual_energy(X[i], D, atoms, code, 0)
         floor = 100.0 * eps * eps * start  # correlations below are rounding errors
         for k in range(n_atoms):
+            a[k] = correlation[i, k]
             score[k] = a[k] * a[k] * inverse[k]
         if least_squares:
-            for k in range(n_atoms):
-                norms[k] = gram[k, k]
+            left[:] = norms
         count = 0
-        while count < L and energy > energy_target[i]:
-            if least_squares and count > 0:
-                for k in range(n_atoms):
-                    score[k] = a[k] * a[k] / norms[k] if norms[k] > cutoff[k] else zero
-            chosen = _largest(score_bits)
+        while count < limit and energy > energy_target[i]:
+            chosen = _largest(bits, places)
             if not score[chosen] > floor:
                 break
-            left = gram[chosen, chosen]
+            rest = norms[chosen]
             for j in range(count):
-                left -= P[j, chosen] * P[j, chosen]
-            if not left > cutoff[chosen]:  # what is left of its correlation is rounding
-                a[chosen] = score[chosen] = norms[chosen] = zero
+                R[count, j] = P[j, chosen] * inverse_p[j]
+                rest -= R[count, j] * P[j, chosen]
+            if not rest > cutoff[chosen]:  # what is left of its correlation is rounding
+                a[chosen] = score[chosen] = left[chosen] = zero
                 continue
-            scale = 1 / np.sqrt(left)
-            row = P[count]
-            _orthogonalised(P, gram[chosen], count, chosen, scale, row)
+            scale = one / rest
             step = a[chosen] * scale
-            u[count] = step
-            if least_squares:
-                for k in range(n_atoms):
-                    a[k] -= step * row[k]
-                for k in range(n_atoms):
-                    norms[k] -= row[k] * row[k]
-                norms[chosen] = zero
-            else:
-                for k in range(n_atoms):
-                    a[k] -= step * row[k]
-                    score[k] = a[k] * a[k] * inverse[k]
-            a[chosen] = score[chosen] = zero
-            chosen_atoms[count] = chosen
+            atoms[count], u[count], inverse_p[count] = chosen, step, scale
+            if count + 1 < limit:  # there will be another choice
+                row = P[count]
+                _orthogonalised(P, gram[chosen], R[count], count, row)
+                if least_squares:
+                    for k in range(n_atoms):
+                        a[k] = a[k] - step * row[k]
+                        left[k] = left[k] - row[k] * row[k] * scale
+                        score[k] = a[k] * a[k] / left[k] if left[k] > cutoff[k] else zero
+                else:
+                    for k in range(n_atoms):
+                        a[k] = a[k] - step * row[k]
+                        score[k] = a[k] * a[k] * inverse[k]
             count += 1
-            energy -= np.float64(step) * np.float64(step)
+            energy -= np.float64(step) * np.float64(step) * np.float64(rest)
             if energy < 1e4 * eps * start or energy <= energy_target[i]:
                 # The running energy has lost its digits by now: measure the residual itself.
-                _coefficients(P, u, chosen_atoms, count, code)
-                energy = _residual_energy(X[i], D, chosen_atoms, code, count)
-        _coefficients(P, u, chosen_atoms, count, code)
-        counts[i] = count
+                _coefficients(R, u, count, code)
+                energy = _residual_energy(X[i], D, atoms, code, count)
+        _coefficients(R, u, count, code)
         if energy_target[i] > 0:  # someone will ask whether it was reached
-            energy = _residual_energy(X[i], D, chosen_atoms, code, count)
-        energies[i] = energy
+            energy = _residual_energy(X[i], D, atoms, code, count)
+        energies[i], counts[i] = energy, count
+        _insert_sorted(atoms, code, count, indices[total:], values[total:])
+        total += count
+    return total
 
 
-@compiled
-def _largest(bits):
-    """The first place of the largest entry."""
+@inlined
+def _largest(bits, places):
+    """The first place of the largest entry; no branch, so that both loops are vectorised."""
     best = bits[0]
     for k in range(bits.shape[0]):
         best = max(best, bits[k])
-    place = 0
-    while bits[place] != best:
-        place += 1
+    place = places[-1]
+    for k in range(bits.shape[0]):
+        place = min(place, places[k] if bits[k] == best else place)
     return place
 
 
-@compiled
-def _orthogonalised(P, origin, count, chosen, scale, row):
-    """``(origin - sum_j P[j, chosen] P[j]) * scale``, four rows at a time."""
-    K = row.shape[0]
-    for k in range(K):
-        row[k] = origin[k] * scale
+@inlined
+def _orthogonalised(P, origin, w, count, row):
+    """``origin - w[:count] @ P[:count]``, four rows at a time."""
+    n_atoms = row.shape[0]
+    for k in range(n_atoms):
+        row[k] = origin[k]
     j = 0
     while j + 4 <= count:  # the row is read and written a fourth as often
-        w0, w1 = P[j, chosen] * scale, P[j + 1, chosen] * scale
-        w2, w3 = P[j + 2, chosen] * scale, P[j + 3, chosen] * scale
+        w0, w1, w2, w3 = w[j], w[j + 1], w[j + 2], w[j + 3]
         p0, p1, p2, p3 = P[j], P[j + 1], P[j + 2], P[j + 3]
-        for k in range(K):
+        for k in range(n_atoms):
             row[k] = row[k] - w0 * p0[k] - w1 * p1[k] - w2 * p2[k] - w3 * p3[k]
         j += 4
     if j + 2 <= count:
-        w0, w1 = P[j, chosen] * scale, P[j + 1, chosen] * scale
-        p0, p1 = P[j], P[j + 1]
-        for k in range(K):
+        w0, w1, p0, p1 = w[j], w[j + 1], P[j], P[j + 1]
+        for k in range(n_atoms):
             row[k] = row[k] - w0 * p0[k] - w1 * p1[k]
         j += 2
     if j < count:
-        w0, p0 = P[j, chosen] * scale, P[j]
-        for k in range(K):
-            row[k] -= w0 * p0[k]
+        w0, p0 = w[j], P[j]
+        for k in range(n_atoms):
+            row[k] = row[k] - w0 * p0[k]
 
 
-@compiled
-def _coefficients(P, u, chosen, count, code):
-    """``R c = u`` with ``R[j, l] = P[j, l-th selected]``, upper triangular."""
+@inlined
+def _coefficients(R, u, count, code):
+    """``R^T c = u`` with the rows of `R` below a diagonal of ones."""
     for j in range(count - 1, -1, -1):
         c = u[j]
         for l in range(j + 1, count):
-            c -= P[j, chosen[l]] * code[l]
-        code[j] = c / P[j, chosen[j]]
+            c -= R[l, j] * code[l]
+        code[j] = c
 
 
 @compiled
-def _residual_energy(x, D, chosen, code, count):
+def _residual_energy(x, D, atoms, code, count):
     """``||x - c D||^2`` in double."""
     energy = 0.0
     for f in range(x.shape[0]):
         r = np.float64(x[f])
         for j in range(count):
-            r -= np.float64(code[j]) * np.float64(D[chosen[j], f])
+            r -= np.float64(code[j]) * np.float64(D[atoms[j], f])
         energy += r * r
     return energy
+
+
+@inlined
+def _insert_sorted(atoms, code, count, indices, values):
+    for j in range(count):
+        place = j
+        while place > 0 and indices[place - 1] > atoms[j]:
+            indices[place], values[place] = indices[place - 1], values[place - 1]
+            place -= 1
+        indices[place], values[place] = atoms[j], code[j]
