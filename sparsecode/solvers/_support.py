@@ -167,6 +167,11 @@ def columns(A: Any, support: Any) -> np.ndarray:
 def column_norms(A: Any) -> np.ndarray:
     """The l2 norm of each column, in double precision, whatever their scale."""
     if isinstance(A, np.ndarray):
+        if A.dtype.kind == "f":
+            with np.errstate(over="ignore", under="ignore"):
+                squares = np.einsum("ij,ij->j", A, A, dtype=np.float64)
+            if squares.min(initial=1.0) > 1e-200 and squares.max(initial=1.0) < 1e200:
+                return np.sqrt(squares)
         sizes = np.max(np.abs(A), axis=0).astype(np.float64)
         return sizes * np.linalg.norm(A / np.where(sizes > 0, sizes, 1), axis=0)
     n = A.shape[1]

@@ -21,6 +21,7 @@ from sparsecode.solvers._support import (
     check_real_data,
     column_norms,
     columns,
+    largest,
     nonnegative,
 )
 
@@ -265,14 +266,18 @@ def _orthogonal(
     """
     AH, eps = adjoint(A), np.finfo(y.dtype).eps
     Q = np.empty((y.size, limit), dtype=y.dtype, order="F")
+    images = np.empty((limit, norms.size), dtype=y.dtype)  # A^H Q, a column a row
     R = np.zeros((limit, limit), dtype=y.dtype)
     support: list[int] = []
     sizes = np.where(norms > 0, norms, 1)
     available, energy = norms > 0, np.ones(norms.size)
+    gram = _GramRows(A, sizes, y.dtype) if isinstance(A, np.ndarray) else None
     floor = 10 * eps * np.linalg.norm(y)  # correlations below are rounding errors
-    r = y
-    while (k := len(support)) < limit and np.linalg.norm(r) > target:
-        score = np.where(available, np.abs(AH @ r) / sizes, 0)
+    r, correlation, exact_at = y, AH @ y, np.linalg.norm(y)
+    while (k := len(support)) < limit and (size := np.linalg.norm(r)) > target:
+        if size < 1e-2 * exact_at:  # what has been subtracted was larger, and so is its rounding
+            correlation, exact_at = AH @ r, size
+        score = np.where(available, np.abs(correlation) / sizes, 0)
         score = np.where(score > floor, score / np.sqrt(energy), 0)
         chosen = int(np.argmax(score))
         if score[chosen] == 0:
@@ -289,14 +294,46 @@ def _orthogonal(
             continue
         R[k, k] = left
         Q[:, k] = q / left
-        r = r - Q[:, k] * (Q[:, k].conj() @ r)
+        step = Q[:, k].conj() @ r
+        r = r - Q[:, k] * step
         support.append(chosen)
+        if k + 1 == limit:
+            break
+        if gram is not None and left > 1e-3:  # else the difference would lose its digits
+            images[k] = (gram.row(chosen, score, limit - k) - R[:k, k] @ images[:k]) / left
+        else:
+            images[k] = AH @ Q[:, k]
+        correlation = correlation - step * images[k]
         if best:
-            energy = energy - np.square(np.abs(AH @ Q[:, k]) / sizes)
+            energy = energy - np.square(np.abs(images[k]) / sizes)
             energy = _repaired(energy, A, sizes, Q[:, : k + 1])
     k = len(support)
     coefficients = scipy.linalg.solve_triangular(R[:k, :k], Q[:, :k].conj().T @ y)
     return support, coefficients / norms[support], float(np.linalg.norm(r))
+
+
+class _GramRows:
+    """Rows ``A^H a_j`` for the unit atoms of a dense matrix, for many likely ones at once.
+
+    A product with one column waits for the matrix to arrive from memory; one with a few dozen
+    columns takes little longer.
+    """
+
+    BLOCK = 32
+
+    def __init__(self, A: np.ndarray, sizes: np.ndarray, dtype: np.dtype) -> None:
+        self.A, self.sizes, self.dtype = A, sizes, dtype
+        self.rows: dict[int, np.ndarray] = {}
+
+    def row(self, chosen: int, score: np.ndarray, wanted: int) -> np.ndarray:
+        """That of the chosen atom, which has the best of the scores; `wanted` more may follow."""
+        if chosen not in self.rows:
+            score = score.copy()
+            score[list(self.rows)] = 0
+            likely = np.union1d(largest(score, min(self.BLOCK, wanted)), [chosen])
+            atoms = _unit_atoms(self.A, list(likely), self.sizes, self.dtype)
+            self.rows.update(zip(likely, (atoms.conj().T @ self.A).conj(), strict=True))
+        return self.rows.pop(chosen)
 
 
 def _nonnegative(
