@@ -187,6 +187,52 @@ def product(case: Case) -> Row:
     return {"data": case.data, "solver": "one product X D^T", "seconds": seconds, "runs": ROUNDS}
 
 
+def robust_pca(tiny: bool) -> list[Row]:
+    """The protocol of Candes et al., and a tall matrix; one full decomposition is the unit.
+
+    `value` is the relative error of the low-rank part, `count` the nonzeros of the sparse one.
+    """
+    from scipy.linalg import svd
+
+    from sparsecode.datasets import make_low_rank_plus_sparse
+    from sparsecode.solvers import alternating_projections, principal_component_pursuit
+
+    shapes = [(500, 500, 25), (1000, 1000, 50), (3000, 3000, 150), (25_344, 200, 3)]
+    rows: list[Row] = []
+    for m, n, rank in [(60, 60, 2), (90, 20, 1)] if tiny else shapes:
+        for density in (0.05, 0.1):
+            X, low_rank, _ = make_low_rank_plus_sparse(
+                m, n_features=n, rank=rank, density=density, random_state=0
+            )
+            contest: dict[str, Callable[[], Any]] = {
+                "gesdd": lambda X=X: svd(X, full_matrices=False, lapack_driver="gesdd"),
+                "pursuit": lambda X=X: principal_component_pursuit(X),
+                "projections": lambda X=X, rank=rank: alternating_projections(X, rank),
+            }
+            times: dict[str, list[float]] = {name: [] for name in contest}
+            splits = {}
+            for _ in range(ROUNDS):
+                for name, solve in contest.items():
+                    if sum(times[name]) < PATIENCE / 2:
+                        began = time.perf_counter()
+                        splits[name] = solve()
+                        times[name].append(time.perf_counter() - began)
+            for name, spent in times.items():
+                row = {
+                    "data": f"{m} x {n}, rank {rank}, {round(100 * density)} % errors",
+                    "solver": name if name == "gesdd" else f"sparsecode[{name}]",
+                    "seconds": statistics.median(spent),
+                    "runs": len(spent),
+                }
+                if name != "gesdd":
+                    error = np.linalg.norm(splits[name].low_rank - low_rank)
+                    row["value"] = float(error / np.linalg.norm(low_rank))
+                    row["count"] = int(np.count_nonzero(splits[name].sparse))
+                    row["target"] = 1e-5 if m == n else None
+                rows.append(row)
+    return rows
+
+
 # The first fit of a process: what a package takes to be imported, and its first lasso.
 FIRST_CALL = """
 import time
@@ -302,6 +348,7 @@ WORKS: dict[str, Callable[[bool], list[Row]]] = {
         lasso_path,
         batch_lasso,
         omp,
+        robust_pca,
         first_call,
         memory,
         lasso_gap_against_time,

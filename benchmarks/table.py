@@ -20,6 +20,7 @@ TITLES = {
     "lasso_path": ("A path of 100 alphas down to max / 100", "worst evaluated gap"),
     "batch_lasso": ("Lasso codes of many signals", "worst evaluated gap"),
     "omp": ("Greedy pursuits", "mean residual norm"),
+    "robust_pca": ("Low rank plus sparse", "error of the low-rank part"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
@@ -100,6 +101,20 @@ def peak(rows: list[Row], dtype: str) -> float:
     return max(float(row["value"]) for row in rows if dtype in row["data"])
 
 
+def decompositions(solver: str, data: str) -> Callable[[list[Row]], float]:
+    """The most full decompositions that a split of such data takes the time of."""
+
+    def most(rows: list[Row]) -> float:
+        here = dict.fromkeys(row["data"] for row in rows if row["data"].startswith(data))
+        if not here:
+            raise Missing
+        return max(
+            seconds(rows, f"sparsecode[{solver}]", d) / seconds(rows, "gesdd", d) for d in here
+        )
+
+    return most
+
+
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
 CLAIMS = [
@@ -127,6 +142,23 @@ CLAIMS = [
         "path against the best of celer and scikit-learn, geometric mean",
         lambda rows: geometric_mean(against_best(rows, ("celer", "scikit-learn"))),
         1.5,
+    ),
+    *(
+        Claim("robust_pca", f"{solver}, {size} x {size}, over one gesdd", answer, None, most)
+        for solver, size, most in (
+            ("pursuit", 1000, 5),
+            ("projections", 1000, 1),
+            ("pursuit", 3000, 4),
+            ("projections", 3000, 0.5),
+        )
+        for answer in (decompositions(solver, f"{size} x {size}"),)
+    ),
+    Claim(
+        "robust_pca",
+        "pursuit, 25,344 x 200, seconds",
+        lambda rows: seconds(rows, "sparsecode[pursuit]", "25344 x 200"),
+        None,
+        15,
     ),
     Claim(
         "first_call",

@@ -208,6 +208,42 @@ def check_system(A: Any, y: Any) -> tuple[Any, np.ndarray]:
     return A, y.astype(dtype, copy=False)
 
 
+def check_missing_values(missing_values: Any) -> bool:
+    """Whether NaN marks what is missing; None says that nothing is."""
+    if missing_values is None:
+        return False
+    if isinstance(missing_values, float | np.floating) and np.isnan(missing_values):
+        return True
+    raise ValueError(f"missing_values has to be np.nan or None, got {missing_values!r}")
+
+
+def refuse_missing(X: np.ndarray) -> None:
+    """NaN is an error that names the way out."""
+    if np.isnan(X).any():
+        raise ValueError(
+            "X contains NaN; remove or impute the missing entries, or pass "
+            "missing_values=np.nan to use the observed ones alone"
+        )
+
+
+def check_matrix(X: Any, missing_values: Any) -> np.ndarray:
+    """`X`, with NaN where entries are missing if that is announced; none misses a row or column."""
+    missing = check_missing_values(missing_values)
+    X = check_array(X, "X", allow_missing=True)
+    if not missing:
+        refuse_missing(X)
+        return X
+    unknown = np.isnan(X)
+    for axis, line in ((1, "row"), (0, "column")):
+        empty = np.flatnonzero(unknown.all(axis=axis))
+        if empty.size:
+            raise ValueError(
+                f"{line} {empty[0]} of X has no observed entry: nothing can be said of it; "
+                "leave it out"
+            )
+    return X
+
+
 def check_real(
     value: Any,
     name: str,

@@ -34,7 +34,14 @@ def warm_up() -> None:
     """Call every kernel with float32 and float64."""
     import numpy as np
 
-    from sparsecode.solvers import coordinate_descent, ksvd, sparse_encode
+    from sparsecode.solvers import (
+        alternating_projections,
+        coordinate_descent,
+        ksvd,
+        principal_component_pursuit,
+        robust_projection,
+        sparse_encode,
+    )
 
     for dtype in (np.float32, np.float64):
         X, atoms = np.eye(8, 4, dtype=dtype), np.eye(4, dtype=dtype)
@@ -43,6 +50,9 @@ def warm_up() -> None:
         sparse_encode(X, atoms, algorithm="lasso", alpha=0.5, n_threads=1)
         sparse_encode(X, X, algorithm="lars", alpha=0.5)
         coordinate_descent(X, X[:, 0], alpha=0.5)
+        principal_component_pursuit(X)
+        alternating_projections(X, 1)
+        robust_projection(X, atoms[:1], 0.5)
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
         for update in ("approximate", "exact"):
             ksvd(signals, 4, n_nonzero_coefs=1, max_iter=1, update=update, random_state=0)

@@ -7,11 +7,18 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_real
+from sparsecode._validation import check_option, check_real, check_unused
 from sparsecode.estimators._base import Transformer, check_samples, synthesize
-from sparsecode.solvers import principal_component_pursuit, robust_projection
+from sparsecode.solvers import (
+    SplitResult,
+    alternating_projections,
+    principal_component_pursuit,
+    robust_projection,
+)
 
 __all__ = ["RobustPCA"]
+
+METHODS = ("pcp", "alternating_projections")
 
 # The certificate bounds the square of the error in the fitted part of a row, so that 1e-14 makes
 # that part right to 1e-7 of the row, whichever rows are solved together with it.
@@ -25,8 +32,10 @@ class RobustPCA(Transformer):
 
     .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1,
 
-    and keeps orthonormal rows :math:`V` that span the rows of :math:`L`. `transform` is robust as
-    well: for each new row `x` it solves
+    or, with ``method="alternating_projections"``, into a matrix of given rank plus outliers, which
+    is faster and bears more outliers where the rank is known, but comes without a bound. It keeps
+    orthonormal rows :math:`V` that span the rows of :math:`L`. `transform` is robust as well: for
+    each new row `x` it solves
 
     .. math:: \min_{z, s} \tfrac12 \|x - z V - s\|_2^2 + \alpha_t \|s\|_1
 
@@ -35,9 +44,13 @@ class RobustPCA(Transformer):
 
     Parameters
     ----------
+    method : {"pcp", "alternating_projections"}, default="pcp"
+        How `fit` splits the data.
+    rank : int, optional
+        The rank of the low-rank part: `alternating_projections` needs it, `pcp` finds it.
     alpha : float, optional
-        The weight of the l1 norm in `fit`; ``1 / sqrt(max(X.shape))`` by default, which needs no
-        tuning under the conditions of Candes et al.
+        The weight of the l1 norm in `fit` by `pcp`; ``1 / sqrt(max(X.shape))`` by default, which
+        needs no tuning under the conditions of Candes et al.
     transform_alpha : float, optional
         :math:`\alpha_t`, in the units of the data: residuals well above it count as corruption,
         and each corrupted entry pulls with this force, no more. By default a hundredth of the
@@ -47,10 +60,10 @@ class RobustPCA(Transformer):
         to 1.1e-3 of theirs. Smaller values leave less, and take more iterations. Give the level of
         the noise if the data are noisy.
     tol : float, default=1e-7
-        `fit` stops when ``||X - L - S||_F <= tol * ||X||_F`` and the duality gap is at most 1 % of
-        the objective. A `tol` below eight roundings of the dtype counts as these.
+        When `fit` stops, as the solver of the method says. For noisy data, and
+        `alternating_projections`, the noise over the low-rank part.
     max_iter : int, default=1000
-        Iterations of `fit` at the most, one singular value decomposition each.
+        Iterations of `fit` at the most.
 
     Attributes
     ----------
@@ -62,13 +75,15 @@ class RobustPCA(Transformer):
         Those of `low_rank_`.
     rank_ : int
         The rank of `low_rank_`; it may be 0, and codes then have no columns.
-    alpha_, transform_alpha_ : float
-        The weights that were used.
+    alpha_ : float
+        The weight of the l1 norm that was used, NaN where there is none.
+    transform_alpha_ : float
+        The weight of `transform`.
     n_iter_ : int
         Iterations of `fit`.
     dual_gap_ : float
         Relative: no split of the data has an objective below ``1 - dual_gap_`` times that of
-        ``(low_rank_, X - low_rank_)``.
+        ``(low_rank_, X - low_rank_)``. NaN by `alternating_projections`.
     n_features_in_ : int
         Features seen by `fit`.
 
@@ -85,7 +100,8 @@ class RobustPCA(Transformer):
 
     See Also
     --------
-    sparsecode.solvers.principal_component_pursuit : The solver of `fit`.
+    sparsecode.solvers.principal_component_pursuit : The solver of `fit` by `pcp`.
+    sparsecode.solvers.alternating_projections : The solver of the other method.
     sparsecode.solvers.robust_projection : The solver of `transform`.
 
     Notes
@@ -121,11 +137,15 @@ class RobustPCA(Transformer):
     def __init__(
         self,
         *,
+        method: str = "pcp",
+        rank: int | None = None,
         alpha: float | None = None,
         transform_alpha: float | None = None,
         tol: float = 1e-7,
         max_iter: int = 1000,
     ) -> None:
+        self.method = method
+        self.rank = rank
         self.alpha = alpha
         self.transform_alpha = transform_alpha
         self.tol = tol
@@ -150,10 +170,7 @@ class RobustPCA(Transformer):
         weight = self.transform_alpha
         if weight is not None:
             weight = check_real(weight, "transform_alpha", low=0, open_low=True)
-        self.alpha_ = float(1 / np.sqrt(max(X.shape))) if self.alpha is None else self.alpha
-        result = principal_component_pursuit(
-            X, alpha=self.alpha_, tol=self.tol, max_iter=self.max_iter
-        )
+        result = self._split(X)
         self.low_rank_ = result.low_rank
         self.sparse_ = result.sparse
         self.components_ = result.components
@@ -165,6 +182,21 @@ class RobustPCA(Transformer):
             weight = 1e-2 * (_root_mean_square(self.low_rank_) or _root_mean_square(X)) or 1.0
         self.transform_alpha_ = weight
         return self
+
+    def _split(self, X: np.ndarray) -> SplitResult:
+        common: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
+        if check_option(self.method, "method", METHODS) == "pcp":
+            check_unused("pcp", rank=self.rank)
+            self.alpha_ = float(1 / np.sqrt(max(X.shape))) if self.alpha is None else self.alpha
+            return principal_component_pursuit(X, alpha=self.alpha_, **common)
+        check_unused(self.method, alpha=self.alpha)
+        if self.rank is None:
+            raise ValueError(
+                "method='alternating_projections' needs rank, that of the low-rank part; "
+                "method='pcp' finds it"
+            )
+        self.alpha_ = np.nan
+        return alternating_projections(X, self.rank, **common)
 
     def transform(self, X: Any) -> np.ndarray:
         """Coordinates of rows in the subspace, each with its own corruption set aside.

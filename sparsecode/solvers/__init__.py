@@ -2,6 +2,7 @@
 
 from sparsecode.solvers._result import (
     CodeResult,
+    CompletionResult,
     DictionaryResult,
     PathResult,
     Result,
@@ -9,6 +10,7 @@ from sparsecode.solvers._result import (
     Status,
     SVDResult,
 )
+from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd
@@ -17,15 +19,18 @@ from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
 from sparsecode.solvers.newton import semismooth_newton
+from sparsecode.solvers.nuclear import complete, singular_value_threshold
 from sparsecode.solvers.path import lasso_path
+from sparsecode.solvers.projection import robust_projection
 from sparsecode.solvers.proximal import fista, ista
-from sparsecode.solvers.robust_pca import principal_component_pursuit, robust_projection
+from sparsecode.solvers.robust_pca import principal_component_pursuit
 from sparsecode.solvers.splitting import admm
 from sparsecode.solvers.subspace import cosamp, subspace_pursuit
 from sparsecode.solvers.thresholding import htp, iht
 
 __all__ = [
     "CodeResult",
+    "CompletionResult",
     "DictionaryResult",
     "LowRankFactors",
     "PathResult",
@@ -34,7 +39,9 @@ __all__ = [
     "SplitResult",
     "Status",
     "admm",
+    "alternating_projections",
     "code_certificates",
+    "complete",
     "coordinate_descent",
     "cosamp",
     "effective_rank",
@@ -51,6 +58,7 @@ __all__ = [
     "principal_component_pursuit",
     "robust_projection",
     "semismooth_newton",
+    "singular_value_threshold",
     "sparse_encode",
     "subspace_pursuit",
     "truncated_svd",

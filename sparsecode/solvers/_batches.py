@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._scaling import to_units, units_of_rows
-from sparsecode._validation import check_array
+from sparsecode._validation import check_array, refuse_missing
 from sparsecode.solvers._tiles import TILE, CodeTile
 
 Rows = slice | np.ndarray  # adjacent ones, or any in ascending order
@@ -47,26 +47,14 @@ def check_dictionary(dictionary: Any, X: np.ndarray, dtype: np.dtype) -> np.ndar
     return np.ascontiguousarray(D, dtype=np.result_type(dtype, D))
 
 
-def check_missing_values(missing_values: Any) -> bool:
-    """Whether NaN marks what is missing; None says that nothing is."""
-    if missing_values is None:
-        return False
-    if isinstance(missing_values, float | np.floating) and np.isnan(missing_values):
-        return True
-    raise ValueError(f"missing_values has to be np.nan or None, got {missing_values!r}")
-
-
 def read(X: np.ndarray, rows: Rows, dtype: np.dtype, *, missing: bool) -> np.ndarray:
     """A copy of these rows, finite but for what may be missing."""
     tile = np.array(X[rows], dtype=dtype, order="C")
     give_back(X, rows)
     if not np.isfinite(np.vdot(tile, tile)):  # an entry is not, or a square overflows
         check_array(tile, "X", allow_missing=True)
-        if not missing and np.isnan(tile).any():
-            raise ValueError(
-                "X contains NaN; remove or impute the missing entries, or pass "
-                "missing_values=np.nan to use the observed ones alone"
-            )
+        if not missing:
+            refuse_missing(tile)
     return tile
 
 

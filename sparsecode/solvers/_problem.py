@@ -133,18 +133,25 @@ class PenalizedLeastSquares:
                 "certificate": certificate,
                 "dual_gap": np.nan,
             }
-        gap = duality_gap(residual, correlation, x, self.alpha, cast(ConvexPenalty, self.penalty))
-        at_zero = least_squares(self.y)
-        if np.ndim(gap) < np.ndim(at_zero):
-            at_zero = np.sum(at_zero)
-        relative = np.divide(
-            gap, at_zero, out=np.zeros_like(at_zero, dtype=float), where=np.asarray(at_zero) > 0
-        )
+        gap, relative = self._gaps(x, residual, correlation)
         return {
             "objective": self._in_units(objective),
             "certificate": float(np.max(relative)),
             "dual_gap": self._in_units(gap),
         }
+
+    def certificates(self, x: np.ndarray) -> np.ndarray:
+        """The gap of each signal over its objective at zero; the penalty has to be convex."""
+        residual = self.y - self.A @ x
+        return self._gaps(x, residual, adjoint(self.A) @ residual)[1]
+
+    def _gaps(self, x: np.ndarray, residual: np.ndarray, correlation: np.ndarray) -> Any:
+        gap = duality_gap(residual, correlation, x, self.alpha, cast(ConvexPenalty, self.penalty))
+        at_zero = least_squares(self.y)
+        if np.ndim(gap) < np.ndim(at_zero):
+            at_zero = np.sum(at_zero)
+        relative = np.zeros_like(at_zero, dtype=float)
+        return gap, np.divide(gap, at_zero, out=relative, where=np.asarray(at_zero) > 0)
 
     def _in_units(self, value: Any) -> float:
         return float(np.sum(value)) * self.signal_unit * self.signal_unit

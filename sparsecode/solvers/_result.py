@@ -153,6 +153,31 @@ class SplitResult(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CompletionResult(Result):
+    """A matrix whose missing entries have been found.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (m, n)
+        The low-rank estimate of every entry, observed or not.
+    rank : int
+        Its rank.
+    singular_values : ndarray of shape (rank,)
+        Its singular values.
+    components : ndarray of shape (rank, n)
+        Orthonormal rows that span its rows.
+    alpha : float
+        The weight of the nuclear norm.
+    """
+
+    matrix: np.ndarray
+    rank: int
+    singular_values: np.ndarray
+    components: np.ndarray
+    alpha: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SVDResult(Result):
     """Leading singular vectors and values.
 

@@ -121,6 +121,14 @@ def warn_inaccurate(name: str, certificate: float) -> None:
     )
 
 
+def warn_unidentified(name: str, share: float, rank: int) -> None:
+    """The warning of a split in which nearly everything is an outlier."""
+    _warn(
+        f"{name} took all but {share:.0%} of the entries for outliers: too few are left to tell "
+        f"what a matrix of rank {rank} is; lower rank, raise decay, or raise tol to the noise"
+    )
+
+
 def _warn(message: str) -> None:
     from sklearn.exceptions import ConvergenceWarning
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import check_bool
+from sparsecode._validation import check_bool, check_missing_values
 from sparsecode.solvers._batches import (
     Part,
     assemble,
     check_dictionary,
-    check_missing_values,
     check_signals,
     code_rows,
     read,

@@ -19,6 +19,7 @@ from sparsecode._validation import (
     check_real,
     check_spectrum,
 )
+from sparsecode.solvers._orthogonal import orthonormal, svd, thin_svd
 from sparsecode.solvers._result import Status, SVDResult
 from sparsecode.solvers._run import as_history, run
 
@@ -38,21 +39,6 @@ class _Subspace(NamedTuple):
     singular_values: np.ndarray
     Vt: np.ndarray
     outside: np.ndarray  # (m, width): what X X^T U has outside span(U)
-
-
-def svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The thin SVD by divide and conquer; where that fails, by QR iterations."""
-    try:
-        return scipy.linalg.svd(X, full_matrices=False, lapack_driver="gesdd", check_finite=False)
-    except np.linalg.LinAlgError:
-        pass
-    try:
-        return scipy.linalg.svd(X, full_matrices=False, lapack_driver="gesvd", check_finite=False)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(
-            f"the SVD of a {X.shape} matrix failed in LAPACK by both of its methods; "
-            "look for entries of wildly different scale and rescale rows or columns"
-        ) from error
 
 
 def truncated_svd(
@@ -205,17 +191,33 @@ def _missed(X: np.ndarray, U: np.ndarray, rng: RandomSource, n_steps: int = 50) 
     return float(np.linalg.norm(images, 2)) ** 2 / 0.97
 
 
+def rough_svd(X: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """About the leading singular vectors and values, for those who only want a start."""
+    if min(X.shape) <= max(200, 3 * rank):
+        U, s, Vt = svd(X)
+    else:
+        start = np.random.RandomState(0).standard_normal((X.shape[1], rank + 10))
+        U, s, Vt = subspace_step(X, subspace_step(X, start.astype(X.dtype))[2].T)
+    return U[:, :rank], s[:rank], Vt[:rank]
+
+
+def subspace_step(X: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A step of simultaneous iteration, with the Rayleigh-Ritz values and vectors."""
+    Q = orthonormal(X @ V)[0]
+    V, s, Wt = thin_svd(X.T @ Q)
+    return Q @ Wt.T, s, V.T
+
+
 def _subspace_iteration(X: np.ndarray, start: np.ndarray) -> Iterator[_Subspace]:
     """Rutishauser's simultaneous iteration with a Rayleigh-Ritz step."""
-    Q = np.linalg.qr(X @ start)[0]
+    Q = orthonormal(X @ start)[0]
     while True:
-        Z = X.T @ Q
-        V, s, Wt = svd(Z)
+        V, s, Wt = thin_svd(X.T @ Q)
         U = Q @ Wt.T
         image = X @ V
         outside = image * s  # X X^T U, of which U S^2 lies inside span(U)
         yield _Subspace(U, s, V.T, outside - U @ (U.T @ outside))
-        Q = np.linalg.qr(image)[0]
+        Q = orthonormal(image)[0]
 
 
 def weighted_svd(W: Any, gram: Any, rank: int) -> LowRankFactors:

@@ -8,59 +8,105 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_int, check_real
-from sparsecode.objectives import pcp_duality_gap
-from sparsecode.operators import projection_onto_complement, spectral_norm
-from sparsecode.penalties import soft_threshold
-from sparsecode.solvers._result import CodeResult, SplitResult
+from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
+from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode.objectives import split_gap
+from sparsecode.operators import spectral_norm
+from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers.low_rank import svd
-from sparsecode.solvers.proximal import fista
+from sparsecode.solvers._svt import Leading, WarmSVD, shrunk
 
-__all__ = ["principal_component_pursuit", "robust_projection"]
+__all__ = ["principal_component_pursuit"]
 
 GAP = 0.01  # a feasible split whose relative duality gap is larger is not taken for optimal
 
 
 class _Split(NamedTuple):
+    """``L = U s V^T``; the sparse part is kept in what it makes of the next matrix."""
+
     low_rank: np.ndarray
-    sparse: np.ndarray
+    leading: Leading
     dual: np.ndarray
-    singular_values: np.ndarray
-    Vt: np.ndarray
+    following: np.ndarray  # X - S + Y / mu
+    mu: float
     residual: float  # ||X - L - S||_F / ||X||_F
+    absolute: float  # ||S||_1
     gap: float  # the relative duality gap, evaluated where the residual is at most tol
 
+    def sparse(self, X: np.ndarray, alpha: float) -> np.ndarray:
+        """Where the multiplier is at its bound, and nowhere else."""
+        S = X - self.following + self.dual / X.dtype.type(self.mu)
+        return np.where(np.abs(self.dual) >= X.dtype.type(alpha), S, 0)
 
-def _augmented_lagrangian(X: np.ndarray, alpha: float, tol: float) -> Iterator[_Split]:
+
+def _augmented_lagrangian(
+    X: np.ndarray, alpha: float, tol: float, n_threads: int
+) -> Iterator[_Split]:
     """The inexact augmented Lagrange multiplier method (Lin, Chen and Ma, 2010), restarted.
 
     The penalty `mu` grows so fast that the split may freeze before it is optimal. Then the method
     starts again from there, with half the growth.
     """
-    norm, size = spectral_norm(X), float(np.linalg.norm(X))
+    known = np.nan_to_num(X, nan=0.0)
+    norm, size = spectral_norm(known), float(np.linalg.norm(known))
     mu = first = 1.25 / norm
     growth, ceiling = 1.5, 1e7 * first
-    Y = X / max(norm, magnitude(X) / alpha)
-    S = np.zeros_like(X)
+    Y = known / X.dtype.type(max(norm, magnitude(known) / alpha))
+    M = known + Y / X.dtype.type(mu)
+    values = WarmSVD(X.shape, X.dtype)
+    L = np.empty_like(X)
     while True:
-        U, s, Vt = svd(X - S + Y / mu)
-        s = s - 1 / mu
-        rank = int(np.count_nonzero(s > 0))
-        L = (U[:, :rank] * s[:rank]) @ Vt[:rank]
-        S = soft_threshold(X - L + Y / mu, alpha / mu)
-        remainder = X - L - S
-        Y = Y + mu * remainder
-        residual = float(np.linalg.norm(remainder)) / size
-        gap = _relative_gap(X, L, Y, alpha) if residual <= tol else np.inf
-        yield _Split(L, S, Y, s[:rank], Vt[:rank], residual, gap)
-        mu = min(growth * mu, ceiling)
+        leading = shrunk(values.above(M, 1 / mu), 1 / mu)
+        following = min(growth * mu, ceiling)
+        energy, absolute = _multiplier_step(X, leading, L, Y, M, alpha, mu, following, n_threads)
+        residual = float(np.sqrt(energy)) / size
+        gap = np.inf
         if residual <= tol:
-            mu, growth = first, 1 + (growth - 1) / 2
+            gap = _relative_gap(X, L, leading, Y, alpha)
+            # What follows is a step of the method started again.
+            M += Y / X.dtype.type(first) - Y / X.dtype.type(following)
+            following, growth = first, 1 + (growth - 1) / 2
+        yield _Split(L, leading, Y, M, following, residual, absolute, gap)
+        mu = following
 
 
-def _relative_gap(X: np.ndarray, low_rank: np.ndarray, dual: np.ndarray, alpha: float) -> float:
-    objective, gap = pcp_duality_gap(X, low_rank, dual, alpha)
+def _multiplier_step(
+    X: np.ndarray,
+    leading: Leading,
+    L: np.ndarray,
+    Y: np.ndarray,
+    M: np.ndarray,
+    alpha: float,
+    mu: float,
+    following: float,
+    n_threads: int,
+) -> tuple[float, float]:
+    """Write `L`, `Y` and `M`, tile by tile; ``||X - L - S||_F^2`` and ``||S||_1``."""
+    from sparsecode.solvers._kernels.split import multiplier_step
+
+    U, s, Vt = leading
+    weights = [X.dtype.type(number) for number in (alpha, mu, following)]
+    height = max(64, 2**16 // X.shape[1])  # of a tile: what is written is still near when read
+
+    def step(start: int) -> tuple[float, float]:
+        rows = slice(start, start + height)
+        np.matmul(U[rows] * s, Vt, out=L[rows])
+        energies, absolutes = np.empty((2, len(L[rows])))
+        multiplier_step(X[rows], L[rows], Y[rows], M[rows], *weights, energies, absolutes)
+        return float(energies.sum()), float(absolutes.sum())
+
+    parts = map_tiles(step, range(0, X.shape[0], height), n_threads)
+    return sum(part[0] for part in parts), sum(part[1] for part in parts)
+
+
+def _relative_gap(
+    X: np.ndarray, low_rank: np.ndarray, leading: Leading, dual: np.ndarray, alpha: float
+) -> float:
+    """`pcp_duality_gap` over the objective, on the observed entries; the factors are at hand."""
+    sparse = np.where(np.isnan(X), 0, X - low_rank)
+    nuclear = float(leading.singular_values.sum(dtype=np.float64))
+    polar = max(spectral_norm(dual), magnitude(dual) / alpha)
+    objective, gap = split_gap(nuclear, low_rank, sparse, dual, polar, alpha)
     return gap / objective if objective > 0 else 0.0
 
 
@@ -70,6 +116,8 @@ def principal_component_pursuit(
     alpha: float | None = None,
     tol: float = 1e-7,
     max_iter: int = 1000,
+    missing_values: float | None = None,
+    n_threads: int | None = None,
     callback: Callback | None = None,
 ) -> SplitResult:
     r"""Principal component pursuit: the convex split into low rank plus sparse.
@@ -87,7 +135,12 @@ def principal_component_pursuit(
         Stop when ``||X - L - S||_F <= tol * ||X||_F`` and the duality gap is at most 1 % of the
         objective. A `tol` below eight roundings of the dtype counts as these.
     max_iter : int, default=1000
-        Iterations at the most, one singular value decomposition each.
+        Iterations at the most, one singular value decomposition each, full or partial.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown: the constraint is on the others, and
+        `low_rank` has values for them.
+    n_threads : int, optional
+        Threads; None means the cores this process was given, 1 inside a joblib worker.
     callback : callable, optional
         Called after each iteration with the named numbers of the history; a true answer stops.
 
@@ -103,7 +156,8 @@ def principal_component_pursuit(
     Raises
     ------
     ValueError
-        If `X` has NaN or infinite entries, or a parameter is out of range.
+        If `X` has infinite entries, or NaN that `missing_values` does not announce, a row or a
+        column has no entries at all, or a parameter is out of range.
 
     Warns
     -----
@@ -124,7 +178,7 @@ def principal_component_pursuit(
     >>> result.rank, bool(abs(result.low_rank - low_rank).max() < 1e-4)
     (2, True)
     """
-    X = check_array(X, "X")
+    X = check_matrix(X, missing_values)
     alpha = (
         float(1 / np.sqrt(max(X.shape)))
         if alpha is None
@@ -132,106 +186,45 @@ def principal_component_pursuit(
     )
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     tol = max(tol, 8 * float(np.finfo(X.dtype).eps))
+    n_threads = check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
-    X = to_units(X, unit)
-    if np.any(X):
-        iterates = _augmented_lagrangian(X, alpha, tol)
+    X = np.ascontiguousarray(to_units(X, unit))
+    if magnitude(X) > 0:
+        iterates = _augmented_lagrangian(X, alpha, tol, n_threads)
     else:
-        nothing, basis = np.zeros(0, X.dtype), np.zeros((0, X.shape[1]), X.dtype)
-        iterates = iter([_Split(X.copy(), X.copy(), X, nothing, basis, 0.0, 0.0)])
+        nothing, (m, n) = np.zeros_like(X), X.shape
+        leading = Leading(*(np.zeros(shape, X.dtype) for shape in ((m, 0), (0,), (0, n))))
+        iterates = iter([_Split(nothing, leading, nothing, nothing, 1.0, 0.0, 0.0, 0.0)])
 
     def measure(split: _Split) -> dict[str, float]:
-        objective = float(split.singular_values.sum()) + alpha * float(np.abs(split.sparse).sum())
+        objective = float(split.leading.singular_values.sum()) + alpha * split.absolute
         optimal = split.gap <= GAP or split.gap == np.inf
         return {
             "objective": objective * unit,
             "certificate": split.residual if optimal else max(split.residual, split.gap),
-            "rank": split.singular_values.size,
+            "rank": split.leading.singular_values.size,
         }
 
-    split, ending = run(
-        iterates,
-        measure,
-        tol=tol,
-        max_iter=max_iter,
-        callback=callback,
-        name="principal_component_pursuit",
-    )
+    with single_threaded_blas():  # its threads lose more on small factors than they win
+        split, ending = run(
+            iterates,
+            measure,
+            tol=tol,
+            max_iter=max_iter,
+            callback=callback,
+            name="principal_component_pursuit",
+        )
+    s, Vt = split.leading.singular_values, split.leading.Vt
+    gap = split.gap
+    if gap == np.inf:
+        gap = _relative_gap(X, split.low_rank, split.leading, split.dual, alpha)
     return SplitResult(
         low_rank=from_units(split.low_rank, unit, name="low_rank"),
-        sparse=from_units(split.sparse, unit, name="sparse"),
-        rank=split.singular_values.size,
-        singular_values=from_units(split.singular_values, unit, name="singular_values"),
-        components=np.ascontiguousarray(split.Vt),
-        n_svd=ending["n_iter"] if np.any(X) else 0,
-        dual_gap=_relative_gap(X, split.low_rank, split.dual, alpha),
+        sparse=from_units(split.sparse(X, alpha), unit, name="sparse"),
+        rank=s.size,
+        singular_values=from_units(s, unit, name="singular_values"),
+        components=np.ascontiguousarray(Vt),
+        n_svd=ending["n_iter"] if magnitude(X) > 0 else 0,
+        dual_gap=gap,
         **ending,
     )
-
-
-def robust_projection(
-    X: Any, components: Any, alpha: float, *, tol: float = 1e-8, max_iter: int = 10_000
-) -> tuple[np.ndarray, CodeResult]:
-    r"""Coordinates of new rows in a subspace, each with its own sparse corruption set aside.
-
-    .. math:: \min_{z, s} \tfrac12 \|x - z V - s\|_2^2 + \alpha \|s\|_1
-
-    for each row `x`. With orthonormal rows in `V` the best `z` is :math:`(x - s) V^T`, and what
-    remains is the lasso ``0.5 * ||P (x - s)||^2 + alpha * ||s||_1`` with
-    :math:`P = I - V^T V`, solved by `fista`. In `z` alone it is Huber regression.
-
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Rows to project.
-    components : array of shape (rank, n_features)
-        Orthonormal rows; `rank` may be 0.
-    alpha : float
-        In the units of `X`: residuals well above it count as corruption.
-    tol : float, default=1e-8
-        Duality gap over the objective at zero, for every row.
-    max_iter : int, default=10000
-        Iterations at the most.
-
-    Returns
-    -------
-    z : ndarray of shape (n_samples, rank)
-        The coordinates.
-    result : CodeResult
-        `x` holds the sparse parts, one row's a column, with their certificate.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, an entry is NaN or infinite, the rows of `components` are not
-        orthonormal, or a parameter is out of range.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If `max_iter` was reached first.
-
-    References
-    ----------
-    Huber, "Robust estimation of a location parameter", 1964.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparsecode.solvers import robust_projection
-    >>> V = np.full((1, 100), 0.1)
-    >>> x = 3 * V
-    >>> x[0, 0] = 50.0  # corrupted
-    >>> z, _ = robust_projection(x, V, alpha=1e-3)
-    >>> np.round(z, 2)
-    array([[3.]])
-    """
-    X = check_array(X, "X")
-    V = check_array(components, "components", allow_empty=True).astype(X.dtype, copy=False)
-    if V.shape[1] != X.shape[1]:
-        raise ValueError(f"X has {X.shape[1]} features but components has {V.shape[1]}")
-    if not np.allclose(V @ V.T, np.eye(V.shape[0]), rtol=0, atol=1e-3):
-        raise ValueError("components has to have orthonormal rows; see numpy.linalg.qr")
-    P = projection_onto_complement(V)
-    result = fista(P, P @ X.T, alpha, tol=tol, max_iter=max_iter)
-    return (X - result.x.T) @ V.T, result

@@ -27,6 +27,9 @@ from sparsecode import (
     estimators,
 )
 
+# The suite's data are noise, of which no split is the right one: the warning is right.
+pytestmark = pytest.mark.filterwarnings("ignore:alternating_projections took")
+
 # A new estimator, or a new way to use one, is tested by being listed. The suite sets
 # n_components=1 here and there, which n_nonzero_coefs must allow.
 TRANSFORMERS = [
@@ -42,6 +45,7 @@ TRANSFORMERS = [
     KSVD(),
     KSVD(8, n_nonzero_coefs=1, update="exact", init="dct", sparse_output=True),
     RobustPCA(),
+    RobustPCA(method="alternating_projections", rank=1),
     RobustPCA(alpha=0.5, transform_alpha=0.1),
     RobustPCA(alpha=0.01),
     CompressedSensing(),
@@ -327,6 +331,13 @@ class TestBadInput:
         (KSVD(3, init=np.eye(4, 12)), r"init has shape \(4, 12\); it has to be \(3, 12\)"),
         (RobustPCA(alpha=0.0), "alpha has to be a finite number"),
         (RobustPCA(transform_alpha=-1.0), "transform_alpha has to be a finite number"),
+        (RobustPCA(method="pca"), "method has to be one of 'alternating_projections', 'pcp'"),
+        (RobustPCA(rank=2), "rank is not used by pcp"),
+        (RobustPCA(method="alternating_projections"), "needs rank"),
+        (
+            RobustPCA(method="alternating_projections", rank=1, alpha=0.1),
+            "alpha is not used by alternating_projections",
+        ),
         (RobustPCA(max_iter=0), "max_iter has to be at least 1, got 0"),
         (CompressedSensing(sensing="gauss"), "sensing has to be one of .*'gaussian', got 'gauss'"),
         (CompressedSensing(basis="haar"), "basis has to be one of 'dct', 'identity', got 'haar'"),

@@ -10,7 +10,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode import RobustPCA
 from sparsecode.datasets import make_low_rank_plus_sparse
-from sparsecode.solvers import principal_component_pursuit, robust_projection
+from sparsecode.solvers import (
+    alternating_projections,
+    principal_component_pursuit,
+    robust_projection,
+)
 
 N, RANK = 100, 5
 DATA = make_low_rank_plus_sparse(N, rank=RANK, density=0.05, random_state=0)
@@ -165,3 +169,17 @@ def test_the_protocol_of_candes() -> None:
     assert relative(again, model.low_rank_) == pytest.approx(5.6e-4, rel=0.02)
     rows = np.linalg.norm(again - model.low_rank_, axis=1) / np.linalg.norm(model.low_rank_, axis=1)
     assert rows.max() == pytest.approx(1.1e-3, rel=0.02)
+
+
+def test_the_two_methods_agree_where_the_rank_is_known() -> None:
+    X, low_rank, _ = make_low_rank_plus_sparse(90, rank=3, density=0.05, random_state=5)
+    convex = RobustPCA().fit(X)
+    projected = RobustPCA(method="alternating_projections", rank=3).fit(X)
+    assert projected.rank_ == convex.rank_ == 3
+    assert np.isnan(projected.alpha_)
+    assert np.isnan(projected.dual_gap_)
+    np.testing.assert_allclose(projected.low_rank_, low_rank, atol=1e-7)
+    back = projected.inverse_transform(projected.transform(X[:5]))
+    np.testing.assert_allclose(back, low_rank[:5], atol=1e-2 * np.abs(low_rank).max())
+    result = alternating_projections(X, 3)
+    assert projected.low_rank_.tobytes() == result.low_rank.tobytes()

@@ -20,9 +20,14 @@ from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep
 from sparsecode.solvers._kernels.dictionary import sweep_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 from sparsecode.solvers._kernels.homotopy import lars_tile
+from sparsecode.solvers._kernels.split import multiplier_step, replace_outliers
+from sparsecode.solvers._kernels.subspace import huber_rows
 
 pytestmark = pytest.mark.kernels
-TESTED = {"lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"}
+TESTED = {
+    *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
+    *("huber_rows", "multiplier_step", "replace_outliers"),
+}
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
 
@@ -75,7 +80,8 @@ def test_every_kernel_is_tested() -> None:
             for name, value in vars(source).items()
             if hasattr(value, "py_func") or inspect.isfunction(value)
         }
-    assert {name for name in found if name[0] != "_"} - {"compiled", "inlined"} == TESTED
+    decorators = {"compiled", "compiled_sums", "inlined"}
+    assert {name for name in found if name[0] != "_"} - decorators == TESTED
 
 
 @KINDS
@@ -284,9 +290,55 @@ def test_sweeps_over_a_gram_matrix_solve_the_lasso(kind, positive) -> None:
     assert not active.all()
 
 
+@KINDS
+def test_outliers_are_replaced_and_the_rest_is_measured(kind) -> None:
+    rng = np.random.default_rng(11)
+    X, estimate = rng.standard_normal((2, 7, 5)).astype(kind)
+    X[2, 3] = np.nan
+    L, outliers, energies = estimate.copy(), np.zeros(7, np.int64), np.zeros(7)
+    replace_outliers(X, L, X.dtype.type(0.8), outliers, energies)
+    within = np.abs(X - estimate) <= 0.8
+    np.testing.assert_array_equal(L, np.where(within, X, estimate))
+    np.testing.assert_array_equal(outliers, np.sum(~within & ~np.isnan(X), axis=1))
+    expected = np.sum(np.where(within, X - estimate, 0) ** 2, axis=1)
+    np.testing.assert_allclose(energies, expected, rtol=1e-5)
+
+
+@KINDS
+def test_a_multiplier_step_is_that_of_the_formulas(kind) -> None:
+    rng = np.random.default_rng(12)
+    X, L, Y, M = rng.standard_normal((4, 6, 5)).astype(kind)
+    Y = np.clip(Y, -0.7, 0.7)
+    X[1, 2], Y[1, 2] = np.nan, 0.0
+    before, energies, absolutes = Y.copy(), np.zeros(6), np.zeros(6)
+    alpha, mu, following = (X.dtype.type(number) for number in (0.7, 2.0, 3.0))
+    multiplier_step(X, L, Y, M, alpha, mu, following, energies, absolutes)
+    known = np.where(np.isnan(X), L, X)
+    t = known - L + before / mu
+    S = np.sign(t) * np.maximum(np.abs(t) - alpha / mu, 0)
+    S[1, 2] = 0
+    np.testing.assert_allclose(Y, before + mu * (known - L - S), atol=1e-5)
+    np.testing.assert_allclose(M, known - S + Y / following, atol=1e-5)
+    np.testing.assert_allclose(energies, np.sum((known - L - S) ** 2, axis=1), atol=1e-5)
+    np.testing.assert_allclose(absolutes, np.sum(np.abs(S), axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3, 8])
+def test_huber_rows_are_stationary(rank) -> None:
+    rng = np.random.default_rng(13)
+    W = np.ascontiguousarray(np.linalg.qr(rng.standard_normal((12, 8)))[0][:, :rank])
+    X = rng.standard_normal((4, rank)) @ W.T + 9 * (rng.random((4, 12)) < 0.3)
+    for alpha in (1e-3, 0.1, 100.0):
+        Z = np.full((4, rank), np.nan)
+        huber_rows(X, W, alpha, 200, Z)
+        gradient = np.clip(X - Z @ W.T, -alpha, alpha) @ W
+        np.testing.assert_allclose(gradient, 0, atol=1e-9 * alpha * 12 + 1e-13)
+
+
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_kernels_compile_serially_and_release_the_gil() -> None:
-    for kernel in (pursuit_tile, lasso_tile, lars_tile, sweep_atoms, sweep_gram):
+    kernels = (pursuit_tile, lasso_tile, lars_tile, sweep_atoms, sweep_gram)
+    for kernel in (*kernels, huber_rows, multiplier_step, replace_outliers):
         assert kernel.targetoptions.get("nogil") is True
         assert not kernel.targetoptions.get("parallel")
 

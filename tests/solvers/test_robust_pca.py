@@ -1,5 +1,6 @@
 """Robust PCA: the recovery of Candes et al., cvxpy's optimum, and the duality gap between."""
 
+import cvxpy as cp
 import numpy as np
 import pytest
 import scipy.optimize
@@ -73,6 +74,55 @@ def test_the_gap_is_a_bound_long_before_the_end() -> None:
         objective = pcp_objective(result.low_rank, X - result.low_rank, 1 / 3)
         assert (1 - result.dual_gap) * objective <= best * (1 + 1e-7)
         assert result.status is Status.MAX_ITER
+
+
+@pytest.mark.parametrize("kind", ["f", "d"])
+@pytest.mark.parametrize("shape", [(700, 170), (170, 700), (260, 240)])
+def test_partial_decompositions_lead_to_the_same_split(shape, kind) -> None:
+    X, low_rank, sparse = make_low_rank_plus_sparse(
+        shape[0], n_features=shape[1], rank=5, density=0.05, random_state=6
+    )
+    result = principal_component_pursuit(X.astype(kind))
+    assert result.converged
+    assert result.rank == 5
+    assert np.linalg.norm(result.low_rank - low_rank) < 1e-4 * np.linalg.norm(low_rank)
+    assert result.dual_gap < 1e-2
+    V = result.components
+    np.testing.assert_allclose(V @ V.T, np.eye(5), atol=1e-5 if kind == "f" else 1e-12)
+    residual = np.linalg.norm(X - result.low_rank - result.sparse) / np.linalg.norm(X)
+    assert residual < (1e-7 if kind == "d" else 2e-6)
+    if kind == "d":
+        np.testing.assert_array_equal(result.sparse != 0, sparse != 0)
+        s = np.linalg.svd(result.low_rank, compute_uv=False)
+        np.testing.assert_allclose(result.singular_values, s[:5], rtol=1e-8)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.3])
+def test_missing_entries_against_cvxpy(alpha) -> None:
+    X = corrupted(7)
+    X[np.random.default_rng(8).random(X.shape) < 0.2] = np.nan
+    result = principal_component_pursuit(X, alpha=alpha, missing_values=np.nan, tol=1e-8)
+    weight, known = 1 / 3 if alpha is None else alpha, ~np.isnan(X)
+    L, S = cp.Variable(X.shape), cp.Variable(X.shape)
+    same = cp.multiply(known, L + S) == np.nan_to_num(X)
+    problem = cp.Problem(cp.Minimize(cp.normNuc(L) + weight * cp.sum(cp.abs(S))), [same])
+    problem.solve(solver=cp.CLARABEL)
+    split = pcp_objective(result.low_rank, np.where(known, X - result.low_rank, 0), weight)
+    assert split == pytest.approx(problem.value, rel=1e-2)
+    assert (1 - result.dual_gap) * split <= problem.value * (1 + 1e-7)
+    assert not result.sparse[~known].any()
+    np.testing.assert_allclose((result.low_rank + result.sparse)[known], X[known], atol=1e-6)
+
+
+def test_missing_entries_of_a_large_matrix_are_found() -> None:
+    X, low_rank, sparse = make_low_rank_plus_sparse(
+        200, rank=4, density=0.05, missing=0.2, random_state=9
+    )
+    result = principal_component_pursuit(X, missing_values=np.nan)
+    assert result.rank == 4
+    assert np.linalg.norm(result.low_rank - low_rank) < 1e-4 * np.linalg.norm(low_rank)
+    known = ~np.isnan(X)
+    np.testing.assert_array_equal(result.sparse[known] != 0, sparse[known] != 0)
 
 
 def test_the_parts_of_the_result_fit_together() -> None:
