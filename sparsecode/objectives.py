@@ -291,21 +291,10 @@ def pcp_duality_gap(
     >>> objective, gap
     (1.0, 0.0)
     """
+    sparse = X - low_rank
     polar = max(float(NuclearNorm().polar(dual)), float(np.max(np.abs(dual))) / alpha)
-    nuclear = float(NuclearNorm().value(low_rank))
-    return split_gap(nuclear, low_rank, X - low_rank, dual, polar, alpha)
-
-
-def split_gap(
-    nuclear: float,
-    low_rank: np.ndarray,
-    sparse: np.ndarray,
-    dual: np.ndarray,
-    polar: float,
-    alpha: float,
-) -> tuple[float, float]:
-    """`pcp_duality_gap` with the nuclear norm, and the polar of the dual matrix, at hand."""
-    feasible = dual / dual.dtype.type(polar) if polar > 0 else dual
+    feasible = dual / polar if polar > 0 else dual
+    nuclear: float = float(NuclearNorm().value(low_rank))
     absolute = alpha * float(np.sum(np.abs(sparse)))
     gap = max(nuclear - float(np.vdot(low_rank, feasible)), 0.0)
     gap += max(absolute - float(np.vdot(sparse, feasible)), 0.0)

@@ -45,7 +45,6 @@ class WarmSVD:
         self.random = lambda width: rng.standard_normal((shape[1], width)).astype(dtype)
         self.V: np.ndarray | None = None
         self.most = small // 3
-        self.n_full = 0
 
     def above(self, M: np.ndarray, threshold: float) -> Leading:
         """The singular values of `M` above the threshold, and their vectors."""
@@ -55,7 +54,6 @@ class WarmSVD:
         elif not self.full:
             leading = self._by_subspace(M, threshold)
         if leading is None:
-            self.n_full += 1
             leading = above(*svd(M), threshold)
         return leading
 
@@ -85,7 +83,8 @@ def _by_gram(M: np.ndarray, threshold: float) -> Leading | None:
         return None
     kept = np.flatnonzero(values > threshold * threshold)[::-1]
     s, V = np.sqrt(values[kept]), vectors[:, kept]
-    U = wide @ V / s
+    U = wide @ V
+    U /= s
     return Leading(*(part.astype(M.dtype, copy=False) for part in (U, s, V.T)))
 
 

@@ -143,8 +143,9 @@ def alternating_projections(
     U, s, Vt = split.factors
     s = s[: np.count_nonzero(s > 0)]
     low_rank = (U[:, : s.size] * s) @ Vt[: s.size]
-    inlier = np.abs(X - low_rank) <= split.cut
-    sparse = np.where(inlier | np.isnan(X), 0, X - low_rank)
+    sparse = X - low_rank
+    inlier = np.abs(sparse) <= split.cut
+    sparse[inlier | np.isnan(sparse)] = 0
     if ending["status"] is Status.CONVERGED and not _identified(inlier, s.size):
         ending["status"] = Status.INACCURATE
         warn_unidentified("alternating_projections", float(np.mean(inlier)), s.size)
@@ -171,7 +172,7 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
     """
     share = max(0.5 / X.size**0.25, rank / X.size**0.5)  # of a singular value: what entries have
     known = np.nan_to_num(X, nan=0.0)
-    typical = float(np.nanmedian(np.abs(X)))  # half of the entries are no larger, and no outliers
+    typical = _median_size(X)  # half of the entries are no larger, and no outliers
     before, norm = np.inf, float(rough_svd(known, 1)[1][0])
     while norm < 0.5 * before:  # what was taken away outweighed the rest
         cut = max(min(share * norm, 0.5 * magnitude(X)), typical)
@@ -186,6 +187,15 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
         factors, following = _retracted(factors, ZV, UtZ)
         level *= decay
         cut = max(share * (following + level * float(factors.singular_values[0])), least)
+
+
+def _median_size(X: np.ndarray) -> float:
+    """The median of the absolute values of the entries that are there."""
+    sizes = np.abs(X).ravel()
+    if np.isnan(sizes).any():
+        sizes = sizes[~np.isnan(sizes)]
+    sizes.partition(sizes.size // 2)
+    return float(sizes[sizes.size // 2])
 
 
 def _without_outliers(

@@ -33,7 +33,7 @@ def _descend(
     n_sweeps = 6
     with single_threaded_blas():  # many small products and factorizations
         for _ in range(500):
-            sweep_gram(gram, lasso.weights, lasso.positive, n_sweeps, 0.0, x, slope)
+            sweep_gram(gram, lasso.weights, lasso.positive, n_sweeps, x, slope)
             S = np.flatnonzero(x)
             moved, exact = newton_on_support(
                 gram[np.ix_(S, S)], slope[S], lasso.weights[S], x[S], 5

@@ -193,7 +193,7 @@ def _missed(X: np.ndarray, U: np.ndarray, rng: RandomSource, n_steps: int = 50) 
 
 def rough_svd(X: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """About the leading singular vectors and values, for those who only want a start."""
-    if min(X.shape) <= max(200, 3 * rank):
+    if min(X.shape) <= 3 * (rank + 10):
         U, s, Vt = svd(X)
     else:
         start = np.random.RandomState(0).standard_normal((X.shape[1], rank + 10))

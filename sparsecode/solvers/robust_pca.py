@@ -10,7 +10,6 @@ import numpy as np
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
-from sparsecode.objectives import split_gap
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
@@ -35,8 +34,18 @@ class _Split(NamedTuple):
 
     def sparse(self, X: np.ndarray, alpha: float) -> np.ndarray:
         """Where the multiplier is at its bound, and nowhere else."""
-        S = X - self.following + self.dual / X.dtype.type(self.mu)
-        return np.where(np.abs(self.dual) >= X.dtype.type(alpha), S, 0)
+        S, mu = np.zeros_like(X), X.dtype.type(self.mu)
+        for rows in _tiles(X):
+            Y = self.dual[rows]
+            bound = np.abs(Y) >= X.dtype.type(alpha)
+            S[rows][bound] = (X[rows] - self.following[rows] + Y / mu)[bound]
+        return S
+
+
+def _tiles(X: np.ndarray) -> list[slice]:
+    """Rows that fit into a cache: what is written is still near when it is read."""
+    height = max(64, 2**16 // X.shape[1])
+    return [slice(start, start + height) for start in range(0, X.shape[0], height)]
 
 
 def _augmented_lagrangian(
@@ -53,6 +62,7 @@ def _augmented_lagrangian(
     growth, ceiling = 1.5, 1e7 * first
     Y = known / X.dtype.type(max(norm, magnitude(known) / alpha))
     M = known + Y / X.dtype.type(mu)
+    del known
     values = WarmSVD(X.shape, X.dtype)
     L = np.empty_like(X)
     while True:
@@ -64,7 +74,7 @@ def _augmented_lagrangian(
         if residual <= tol:
             gap = _relative_gap(X, L, leading, Y, alpha)
             # What follows is a step of the method started again.
-            M += Y / X.dtype.type(first) - Y / X.dtype.type(following)
+            M += Y * X.dtype.type(1 / first - 1 / following)
             following, growth = first, 1 + (growth - 1) / 2
         yield _Split(L, leading, Y, M, following, residual, absolute, gap)
         mu = following
@@ -86,28 +96,35 @@ def _multiplier_step(
 
     U, s, Vt = leading
     weights = [X.dtype.type(number) for number in (alpha, mu, following)]
-    height = max(64, 2**16 // X.shape[1])  # of a tile: what is written is still near when read
 
-    def step(start: int) -> tuple[float, float]:
-        rows = slice(start, start + height)
+    def step(rows: slice) -> tuple[float, float]:
         np.matmul(U[rows] * s, Vt, out=L[rows])
         energies, absolutes = np.empty((2, len(L[rows])))
         multiplier_step(X[rows], L[rows], Y[rows], M[rows], *weights, energies, absolutes)
         return float(energies.sum()), float(absolutes.sum())
 
-    parts = map_tiles(step, range(0, X.shape[0], height), n_threads)
+    parts = map_tiles(step, _tiles(X), n_threads)
     return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
 
 def _relative_gap(
     X: np.ndarray, low_rank: np.ndarray, leading: Leading, dual: np.ndarray, alpha: float
 ) -> float:
-    """`pcp_duality_gap` over the objective, on the observed entries; the factors are at hand."""
-    sparse = np.where(np.isnan(X), 0, X - low_rank)
+    """`pcp_duality_gap` over the objective, on the observed entries, without arrays of their size.
+
+    The multiplier is zero where an entry is missing.
+    """
     nuclear = float(leading.singular_values.sum(dtype=np.float64))
-    polar = max(spectral_norm(dual), magnitude(dual) / alpha)
-    objective, gap = split_gap(nuclear, low_rank, sparse, dual, polar, alpha)
-    return gap / objective if objective > 0 else 0.0
+    polar = max(spectral_norm(dual), magnitude(dual) / alpha) or 1.0
+    absolute = low_rank_pairing = sparse_pairing = 0.0
+    for rows in _tiles(X):
+        L, Y = low_rank[rows], dual[rows]
+        S = np.nan_to_num(X[rows] - L, nan=0.0)
+        absolute += alpha * float(np.abs(S).sum(dtype=np.float64))
+        low_rank_pairing += float(np.vdot(L, Y)) / polar
+        sparse_pairing += float(np.vdot(S, Y)) / polar
+    gap = max(nuclear - low_rank_pairing, 0.0) + max(absolute - sparse_pairing, 0.0)
+    return gap / (nuclear + absolute) if nuclear + absolute > 0 else 0.0
 
 
 def principal_component_pursuit(

@@ -276,7 +276,7 @@ def test_sweeps_over_a_gram_matrix_solve_the_lasso(kind, positive) -> None:
     A, y = rng.standard_normal((6, 9)).astype(kind), rng.standard_normal(6).astype(kind)
     gram, threshold = A.T @ A + np.eye(9, dtype=kind), np.linspace(0.2, 0.6, 9).astype(kind)
     x, gradient = np.zeros(9, kind), A.T @ y
-    sweep_gram(gram, threshold, positive, 2000, 0.0, x, gradient)
+    sweep_gram(gram, threshold, positive, 2000, x, gradient)
     tolerance = 1e-5 if kind == "f" else 1e-12
     np.testing.assert_allclose(gradient, A.T @ y - gram @ x, atol=tolerance)
     active = x != 0

@@ -1,5 +1,7 @@
 """Robust PCA: the recovery of Candes et al., cvxpy's optimum, and the duality gap between."""
 
+import tracemalloc
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from sparsecode.datasets import make_low_rank_plus_sparse
 from sparsecode.objectives import pcp_objective
 from sparsecode.solvers import (
     Status,
+    alternating_projections,
     fista,
     principal_component_pursuit,
     reference,
@@ -95,6 +98,20 @@ def test_partial_decompositions_lead_to_the_same_split(shape, kind) -> None:
         np.testing.assert_array_equal(result.sparse != 0, sparse != 0)
         s = np.linalg.svd(result.low_rank, compute_uv=False)
         np.testing.assert_allclose(result.singular_values, s[:5], rtol=1e-8)
+
+
+@pytest.mark.parametrize("solve", [principal_component_pursuit, alternating_projections])
+def test_a_tall_matrix_takes_less_than_six_times_its_memory(solve) -> None:
+    X, _, _ = make_low_rank_plus_sparse(
+        20_000, n_features=200, rank=3, density=0.1, random_state=10
+    )
+    arguments = [3] if solve is alternating_projections else []
+    tracemalloc.start()
+    result = solve(X, *arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.rank == 3
+    assert peak < 5 * X.nbytes  # beside the input; the two parts of the answer are among them
 
 
 @pytest.mark.parametrize("alpha", [None, 0.3])

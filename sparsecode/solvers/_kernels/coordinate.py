@@ -218,14 +218,13 @@ def sweep_gram(
     threshold,  # (K,), the l1 weight of each coordinate
     positive,
     n_sweeps,
-    tol,  # stop when no coordinate moves by more than this, in the units of the residual
     x,  # (K,), in and out
     gradient,  # (K,), A_W^T r - ridge x, in and out
 ):
     """Cyclic descent on the lasso of a working set; every other sweep over the nonzeros only."""
     K = x.shape[0]
     for sweep in range(n_sweeps):
-        largest = 0.0
+        moved = False
         for k in range(K):
             curvature = gram[k, k]
             old = x[k]
@@ -244,6 +243,6 @@ def sweep_gram(
                 for l in range(K):
                     gradient[l] -= change * row[l]
                 x[k] = new
-                largest = max(largest, curvature * change * change)
-        if largest <= tol * tol:
+                moved = True
+        if not moved:
             break
