@@ -1,6 +1,7 @@
 """The scikit-learn face: each estimator validates, calls one solver and keeps what it found."""
 
 from sparsecode.estimators._coding import SparseCoder
+from sparsecode.estimators._completion import MatrixCompletion
 from sparsecode.estimators._compressed_sensing import CompressedSensing
 from sparsecode.estimators._dictionary import KSVD
 from sparsecode.estimators._linear import ElasticNet, Lasso
@@ -14,6 +15,7 @@ __all__ = [
     "ElasticNet",
     "Lasso",
     "LassoCV",
+    "MatrixCompletion",
     "OrthogonalMatchingPursuit",
     "RobustPCA",
     "SparseCoder",

@@ -247,6 +247,30 @@ class RobustPCA(Transformer):
         z, sparse = self._project(X)
         return z @ self.components_.astype(z.dtype, copy=False), sparse
 
+    def score_samples(self, X: Any) -> np.ndarray:
+        """How well the subspace explains rows: the lower, the more outlying.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            The rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            The objective of `transform` with its sign changed, at most 0: a residual counts by its
+            square, and by its size where it is beyond `transform_alpha_`.
+        """
+        check_is_fitted(self)
+        X = check_samples(self, X, reset=False)
+        z, sparse = self._project(X)
+        size = float(np.max(np.abs(X))) or 1.0  # in units of it no square leaves the range
+        noise = (X - z @ self.components_.astype(z.dtype, copy=False) - sparse) / size
+        alpha = self.transform_alpha_ / size
+        squares = 0.5 * np.sum(np.square(noise, dtype=np.float64), axis=1)
+        absolutes = alpha * np.sum(np.abs(sparse / size, dtype=np.float64), axis=1)
+        return -(squares + absolutes) * size * size
+
     def _project(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         check_is_fitted(self)
         X = check_samples(self, X, reset=False)

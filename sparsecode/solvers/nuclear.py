@@ -209,7 +209,9 @@ def complete(
         weight = check_real(alpha, "alpha", low=0, open_low=True) / unit
     else:
         ratio = check_real(alpha_ratio, "alpha_ratio", low=0, high=1, open_low=True)
-        weight = ratio * (spectral_norm(known) or 1.0)
+        eps = float(np.finfo(X.dtype).eps)
+        # Above the norm by its rounding: a ratio of 1 has a zero answer.
+        weight = ratio * (spectral_norm(known) * (1 + 100 * eps) or 1.0)
     energy = float(np.vdot(known, known))
 
     def measure(last: _Completed) -> dict[str, float]:

@@ -21,6 +21,7 @@ from sparsecode import (
     ElasticNet,
     Lasso,
     LassoCV,
+    MatrixCompletion,
     OrthogonalMatchingPursuit,
     RobustPCA,
     SparseCoder,
@@ -53,6 +54,7 @@ TRANSFORMERS = [
     CompressedSensing(sensing="dct", basis="dct", solver="fista"),
 ]
 DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
+IMPUTERS = [MatrixCompletion(), MatrixCompletion(alpha=0.5)]
 REGRESSORS = [
     Lasso(),
     Lasso(0.1, fit_intercept=False, positive=True),
@@ -62,7 +64,12 @@ REGRESSORS = [
     OrthogonalMatchingPursuit(),
     OrthogonalMatchingPursuit(n_nonzero_coefs=1, fit_intercept=False),
 ]
-EACH = [SparseCoder(n_components=20), KSVD(20), RobustPCA(), CompressedSensing(7)]
+EACH = [
+    SparseCoder(n_components=20),
+    KSVD(20),
+    RobustPCA(),
+    CompressedSensing(7),
+]
 
 
 def named(estimator: Any) -> str:
@@ -92,13 +99,13 @@ def as_bytes(Z: Any) -> bytes:
     return (Z.toarray() if sp.issparse(Z) else np.ascontiguousarray(Z)).tobytes()
 
 
-@parametrize_with_checks([*TRANSFORMERS, *REGRESSORS])
+@parametrize_with_checks([*TRANSFORMERS, *IMPUTERS, *REGRESSORS])
 def test_scikit_learns_whole_suite(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 def test_every_estimator_is_in_the_registry() -> None:
-    assert {named(e) for e in [*TRANSFORMERS, *REGRESSORS]} == set(estimators.__all__)
+    assert {named(e) for e in [*TRANSFORMERS, *IMPUTERS, *REGRESSORS]} == set(estimators.__all__)
     assert {named(e) for e in EACH} == {named(e) for e in TRANSFORMERS}
 
 

@@ -183,3 +183,16 @@ def test_the_two_methods_agree_where_the_rank_is_known() -> None:
     np.testing.assert_allclose(back, low_rank[:5], atol=1e-2 * np.abs(low_rank).max())
     result = alternating_projections(X, 3)
     assert projected.low_rank_.tobytes() == result.low_rank.tobytes()
+
+
+def test_outlying_rows_have_the_lowest_scores(model: RobustPCA) -> None:
+    rows = DATA.low_rank[:20].copy()
+    rows[3, :10] += 1.0
+    rows[7, :3] += 1.0
+    scores = model.score_samples(rows)
+    assert list(np.argsort(scores)[:2]) == [3, 7]
+    assert np.all(scores <= 0)
+    z, alpha = model.transform(rows), model.transform_alpha_
+    r = np.abs(rows - z @ model.components_)
+    huber = np.where(r <= alpha, 0.5 * r * r, alpha * r - 0.5 * alpha**2)
+    np.testing.assert_allclose(scores, -huber.sum(axis=1), rtol=1e-6, atol=1e-12)
