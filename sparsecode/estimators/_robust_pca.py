@@ -211,7 +211,7 @@ class RobustPCA(Transformer):
         ndarray of shape (n_samples, rank)
             The coordinates :math:`z`.
         """
-        return self._project(X)[0]
+        return self._project(X)[1]
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rows of given coordinates, ``z @ components_``.
@@ -244,7 +244,7 @@ class RobustPCA(Transformer):
         sparse : ndarray of shape (n_samples, n_features)
             The corruption; no entry of ``X - low_rank - sparse`` exceeds `transform_alpha_`.
         """
-        z, sparse = self._project(X)
+        _, z, sparse = self._project(X)
         return z @ self.components_.astype(z.dtype, copy=False), sparse
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -261,9 +261,7 @@ class RobustPCA(Transformer):
             The objective of `transform` with its sign changed, at most 0: a residual counts by its
             square, and by its size where it is beyond `transform_alpha_`.
         """
-        check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        z, sparse = self._project(X)
+        X, z, sparse = self._project(X)
         size = float(np.max(np.abs(X))) or 1.0  # in units of it no square leaves the range
         noise = (X - z @ self.components_.astype(z.dtype, copy=False) - sparse) / size
         alpha = self.transform_alpha_ / size
@@ -271,7 +269,8 @@ class RobustPCA(Transformer):
         absolutes = alpha * np.sum(np.abs(sparse / size, dtype=np.float64), axis=1)
         return -(squares + absolutes) * size * size
 
-    def _project(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _project(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows as they were checked, their coordinates and their corruption."""
         check_is_fitted(self)
         X = check_samples(self, X, reset=False)
         z, result = robust_projection(
@@ -280,7 +279,7 @@ class RobustPCA(Transformer):
             self.transform_alpha_,
             tol=TRANSFORM_TOL,
         )
-        return z.astype(X.dtype, copy=False), result.x.T.astype(X.dtype, copy=False)
+        return X, z.astype(X.dtype, copy=False), result.x.T.astype(X.dtype, copy=False)
 
     @property
     def _n_features_out(self) -> int:

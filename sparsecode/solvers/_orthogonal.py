@@ -1,7 +1,4 @@
-"""Orthonormal bases and thin decompositions of matrices with few columns, by products of matrices.
-
-LAPACK's QR of a thousand rows and fifty columns takes as long as ten products of that size.
-"""
+"""Orthonormal bases and thin decompositions of matrices with few columns."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import scipy.linalg
 from sparsecode.solvers._orthogonal import svd
 from sparsecode.solvers.low_rank import subspace_step
 
-SMALL = 150  # up to this many rows or columns the full decomposition is as fast as any
+SMALL = 150  # up to this many rows or columns the full decomposition is taken
 SPARE = 10  # directions beyond those above the threshold: they show that none was missed
 
 

@@ -315,8 +315,7 @@ def _orthogonal(
 class _GramRows:
     """Rows ``A^H a_j`` for the unit atoms of a dense matrix, for many likely ones at once.
 
-    A product with one column waits for the matrix to arrive from memory; one with a few dozen
-    columns takes little longer.
+    A product with one column waits for the matrix to arrive from memory; many columns share that.
     """
 
     BLOCK = 32

@@ -158,6 +158,7 @@ def _residual_energy(x, D, atoms, code, count):
 
 @inlined
 def _insert_sorted(atoms, code, count, indices, values):
+    """Atoms in ascending order, and their coefficients."""
     for j in range(count):
         place = j
         while place > 0 and indices[place - 1] > atoms[j]:
