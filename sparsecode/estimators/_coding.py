@@ -20,6 +20,7 @@ __all__ = ["SparseCoder"]
 ALGORITHMS = {
     "omp": ("omp", {"n_nonzero_coefs", "residual_tol"}),
     "ols": ("ols", {"n_nonzero_coefs", "residual_tol"}),
+    "gradient_pursuit": ("gradient_pursuit", {"n_nonzero_coefs"}),
     "iht": ("iht", {"n_nonzero_coefs", "tol", "max_iter"}),
     "lasso_cd": ("lasso", {"alpha", "positive", "tol", "max_iter"}),
     "lasso_lars": ("lars", {"alpha", "positive", "max_iter"}),
@@ -34,8 +35,9 @@ class SparseCoder(Transformer):
 
     ``"omp"`` and ``"ols"``: :math:`\min_c \|x - c D\|_2^2` subject to
     :math:`\|c\|_0 \le` `transform_n_nonzero_coefs`, or the fewest atoms with
-    :math:`\|x - c D\|_2 \le` `transform_residual_tol`, greedily, for each row `x`. ``"iht"``: the
-    first of these by iterative hard thresholding.
+    :math:`\|x - c D\|_2 \le` `transform_residual_tol`, greedily, for each row `x`.
+    ``"gradient_pursuit"`` and ``"iht"``: the first of these by steps along the gradient on the
+    atoms taken so far, or by iterative hard thresholding.
 
     ``"lasso_cd"`` and ``"lasso_lars"``:
     :math:`\min_c \tfrac12 \|x - c D\|_2^2 + \alpha \|c\|_1`, by coordinate descent or by homotopy.
@@ -57,11 +59,12 @@ class SparseCoder(Transformer):
         How many cosines (more than features make the dictionary overcomplete) or unit vectors; as
         many as features by default. Leave it out where `dictionary` is an array.
     transform_algorithm : str, default="omp"
-        The problem, as above: "omp", "ols", "iht", "lasso_cd", "lasso_lars", "lars" or
-        "threshold". A parameter that it does not use is an error.
+        The problem, as above: "omp", "ols", "gradient_pursuit", "iht", "lasso_cd",
+        "lasso_lars", "lars" or "threshold". A parameter that it does not use is an error.
     transform_n_nonzero_coefs : int, optional
-        For `omp`, `ols`, `iht` and `lars`: at most so many atoms a signal. By default a tenth of
-        the features, at least one, when `transform_residual_tol` is not given; no limit when it is.
+        For `omp`, `ols`, `gradient_pursuit`, `iht` and `lars`: at most so many atoms a signal. By
+        default a tenth of the features, at least one, when `transform_residual_tol` is not given;
+        no limit when it is.
     transform_residual_tol : float, optional
         For `omp`, `ols` and `lars`: stop once the l2 norm of the residual (not squared) is at most
         this.
@@ -283,7 +286,8 @@ class SparseCoder(Transformer):
         check_unused(method, **unused)
         if "alpha" in used and self.transform_alpha is None:
             given["alpha"] = 1.0
-        if method in ("lars", "iht") and given["n_nonzero_coefs"] is given["residual_tol"] is None:
+        counted = method in ("gradient_pursuit", "iht", "lars")
+        if counted and given["n_nonzero_coefs"] is given["residual_tol"] is None:
             given["n_nonzero_coefs"] = min(max(1, shape[1] // 10), shape[0])
         return {"algorithm": algorithm, "positive": positive, **given}
 

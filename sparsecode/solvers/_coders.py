@@ -9,6 +9,7 @@ import numpy as np
 from sparsecode._validation import check_bool, check_int, check_option, check_real, check_unused
 from sparsecode.solvers import _tiles
 from sparsecode.solvers._run import warn_inaccurate, warn_not_converged, warn_out_of_reach
+from sparsecode.solvers._tile_gradient import gradient_pursuit
 from sparsecode.solvers._tile_iht import iht
 from sparsecode.solvers._tile_lars import lars
 from sparsecode.solvers._tiles import CodeTile
@@ -17,12 +18,14 @@ from sparsecode.solvers._tiles import CodeTile
 USES = {
     "omp": {"n_nonzero_coefs", "residual_tol"},
     "ols": {"n_nonzero_coefs", "residual_tol"},
+    "gradient_pursuit": {"n_nonzero_coefs"},
     "iht": {"n_nonzero_coefs", "tol", "max_iter"},
     "lasso": {"alpha", "positive", "tol", "max_iter"},
     "lars": {"alpha", "n_nonzero_coefs", "residual_tol", "positive", "max_iter"},
     "threshold": {"alpha", "positive"},
 }
 NEEDS = {
+    "gradient_pursuit": ("n_nonzero_coefs", "the number of atoms a signal"),
     "iht": ("n_nonzero_coefs", "the number of atoms a signal"),
     "lasso": ("alpha", "the weight of the l1 norm"),
     "threshold": ("alpha", "the weight of the l1 norm"),
@@ -74,6 +77,9 @@ class Coder(NamedTuple):
         k, target, alpha = self.n_nonzero_coefs, self.residual_tol, self.alpha
         if self.algorithm == "lars":
             return lars(D, k, target, alpha, self.positive, self.max_iter)
+        if self.algorithm == "gradient_pursuit":
+            assert k is not None
+            return gradient_pursuit(D, k)
         if self.algorithm == "iht":
             assert k is not None
             return iht(D, k, self.tol, self.limit)

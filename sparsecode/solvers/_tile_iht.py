@@ -13,7 +13,7 @@ import numpy as np
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import single_threaded_blas
 from sparsecode.operators import spectral_norm
-from sparsecode.solvers._tiles import TILE, CodeTile, Tile, nonzeros
+from sparsecode.solvers._tiles import TILE, CodeTile, Tile, nonzeros, product
 
 
 class Rows(NamedTuple):
@@ -39,7 +39,7 @@ def iht(D: np.ndarray, n_nonzero_coefs: int, tol: float, max_iter: int) -> CodeT
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
         x = np.zeros((TILE, D.shape[0]), dtype=dtype)
-        before = last = Rows(x, _largest(tile @ D.T, k), tile)
+        before = last = Rows(x, _largest(product(tile, D.T), k), tile)
         changes = np.full(TILE, np.inf)
         for _ in range(max_iter):
             now = _descended(D, tile, last, k, shortest)
@@ -57,9 +57,9 @@ def iht(D: np.ndarray, n_nonzero_coefs: int, tol: float, max_iter: int) -> CodeT
 
 def _descended(D: np.ndarray, tile: np.ndarray, last: Rows, k: int, shortest: float) -> Rows:
     """The best step on the support, made shorter where the support changes until it must help."""
-    gradient = last.residual @ D.T
+    gradient = product(last.residual, D.T)
     along = np.where(last.support, gradient, 0)
-    trial = np.maximum(_ratio(along, along @ D), shortest)
+    trial = np.maximum(_ratio(along, product(along, D)), shortest)
     now, pending = last, np.ones(len(tile), dtype=bool)
     while True:
         there = _point(D, tile, last.x + _column(trial, tile) * gradient, k)
@@ -75,7 +75,7 @@ def _descended(D: np.ndarray, tile: np.ndarray, last: Rows, k: int, shortest: fl
 def _overshot(D: np.ndarray, tile: np.ndarray, now: Rows, before: Rows, k: int) -> Rows:
     """The best point on the line from `before` through `now`, its k largest entries, if better."""
     direction = now.x - before.x
-    image = direction @ D
+    image = product(direction, D)
     size = _norms(image)
     pairing = np.sum(image.astype(np.float64) * now.residual, axis=1)
     length = np.divide(pairing, size * size, where=size * size > 0, out=np.zeros(len(tile)))
@@ -87,7 +87,7 @@ def _overshot(D: np.ndarray, tile: np.ndarray, now: Rows, before: Rows, k: int) 
 def _point(D: np.ndarray, tile: np.ndarray, u: np.ndarray, k: int) -> Rows:
     support = _largest(u, k)
     x = np.where(support, u, 0)
-    return Rows(x, support, tile - x @ D)
+    return Rows(x, support, tile - product(x, D))
 
 
 def _largest(u: np.ndarray, k: int) -> np.ndarray:

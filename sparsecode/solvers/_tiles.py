@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,29 @@ class Tile(NamedTuple):
 
 
 CodeTile = Callable[[np.ndarray, np.ndarray], Tile]  # a tile in units, and these
+
+
+def product(tile: np.ndarray, M: np.ndarray) -> np.ndarray:
+    """``tile @ M``, where the bits of a row hang neither on its place nor on the rows beside it."""
+    if tile.dtype == np.float32 and not _blas_rounds_rows_alike():
+        return (tile.astype(np.float64) @ M.astype(np.float64)).astype(np.float32)
+    return tile @ M
+
+
+@cache
+def _blas_rounds_rows_alike() -> bool:
+    """Whether equal rows have equal products in single precision.
+
+    OpenBLAS's kernel for Haswell adds up the second half of every twelve rows in another order.
+    """
+    rng = np.random.RandomState(0)
+    with single_threaded_blas():
+        for n_features, n_atoms in ((17, 30), (64, 256)):
+            row, atoms = (rng.standard_normal((n, n_features)).astype("f") for n in (1, n_atoms))
+            rows = np.repeat(row, TILE, axis=0) @ atoms.T
+            if np.any(rows != rows[0]):
+                return False
+    return True
 
 
 def _gram(D: np.ndarray) -> np.ndarray:
@@ -58,7 +82,7 @@ def pursuit(
         with np.errstate(over="ignore"):
             energy_target = np.square(target / units[:, 0])
         total = pursuit_tile(
-            tile @ D.T, gram, tile, D, energy_target, least_squares, limit,
+            product(tile, D.T), gram, tile, D, energy_target, least_squares, limit,
             indices, values, counts, energies, places,
         )  # fmt: skip
         indices, values = indices[:total], values[:total]
@@ -84,7 +108,7 @@ def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int
         certificates = np.zeros(TILE)
         energy = np.einsum("ij,ij->i", tile, tile, dtype=np.float64)
         lasso_tile(
-            tile @ D.T, gram, energy, in_units(alpha, units[:, 0], atom_unit, dtype),
+            product(tile, D.T), gram, energy, in_units(alpha, units[:, 0], atom_unit, dtype),
             positive, tol, max_iter, codes, certificates,
             np.empty(n_atoms, dtype=dtype), np.empty((3, n_atoms), dtype=np.int64),
             np.empty((5, n_atoms), dtype=dtype), np.empty(room, dtype=dtype),
@@ -101,7 +125,7 @@ def threshold(D: np.ndarray, alpha: float, positive: bool) -> CodeTile:
     D = to_units(D, atom_unit)
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        codes = soft_threshold(tile @ D.T, in_units(alpha, units, atom_unit, D.dtype))
+        codes = soft_threshold(product(tile, D.T), in_units(alpha, units, atom_unit, D.dtype))
         codes = np.maximum(codes, 0) if positive else codes
         return nonzeros(from_units(codes, units, atom_unit, name="codes"))
 

@@ -43,6 +43,10 @@ def sparse_encode(
     :math:`\|x - c D\|_2 \le` `residual_tol`, greedily. OMP takes the atom that correlates most
     with the residual, OLS the one that reduces it most.
 
+    ``"gradient_pursuit"``: the first problem, where each of `n_nonzero_coefs` steps takes the atom
+    that correlates most and goes to the best point along the gradient on the atoms taken so far:
+    nearly OMP, by products alone.
+
     ``"iht"``: the first problem by iterative hard thresholding (accelerated): a gradient step, of
     which the `n_nonzero_coefs` largest coefficients stay, again and again.
 
@@ -62,12 +66,13 @@ def sparse_encode(
         `np.memmap` is read in tiles, and what has been read is given back to the system.
     dictionary : array of shape (n_components, n_features)
         Atoms, one a row. They need not have unit norm; zero and duplicate atoms are legal.
-    algorithm : {"omp", "ols", "iht", "lasso", "lars", "threshold"}, default="omp"
-        The problem, as above.
+    algorithm : str, default="omp"
+        The problem, as above: "omp", "ols", "gradient_pursuit", "iht", "lasso", "lars" or
+        "threshold".
     n_nonzero_coefs : int, optional
-        For `omp`, `ols`, `lars` and `iht`, which needs it: at most so many atoms a signal. With
-        `omp` and `ols` a tenth of the features by default, at least one, when `residual_tol` is not
-        given either; no limit when it is.
+        For `omp`, `ols`, `lars`, and `gradient_pursuit` and `iht`, which need it: at most so many
+        atoms a signal. With `omp` and `ols` a tenth of the features by default, at least one, when
+        `residual_tol` is not given either; no limit when it is.
     residual_tol : float, optional
         For `omp`, `ols` and `lars`: stop once the l2 norm of the residual (not squared) is at most
         this.
@@ -120,7 +125,8 @@ def sparse_encode(
     and their application to non-linear system identification", 1989; Friedman, Hastie and
     Tibshirani, "Regularization paths for generalized linear models via coordinate descent", 2010;
     Osborne, Presnell and Turlach, "A new approach to variable selection in least squares problems",
-    2000; Blumensath, "Accelerated iterative hard thresholding", 2012.
+    2000; Blumensath, "Accelerated iterative hard thresholding", 2012; Blumensath and Davies,
+    "Gradient pursuits", 2008.
 
     Examples
     --------

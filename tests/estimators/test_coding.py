@@ -34,6 +34,10 @@ DATA = make_sparse_coded_signals(
         ({"algorithm": "ols", "residual_tol": 0.1}, {"algorithm": "ols"}),
         ({"algorithm": "iht", "n_nonzero_coefs": 3, "tol": 1e-3}, {"algorithm": "iht"}),
         (
+            {"algorithm": "gradient_pursuit", "n_nonzero_coefs": 3},
+            {"algorithm": "gradient_pursuit"},
+        ),
+        (
             {"algorithm": "lasso_cd", "alpha": 0.05, "tol": 1e-9, "max_iter": 5000},
             {"algorithm": "lasso", "positive": True},
         ),

@@ -17,6 +17,7 @@ ALGORITHMS = [
     {"algorithm": "omp"},
     {"algorithm": "ols", "residual_tol": 0.7},
     {"algorithm": "iht", "n_nonzero_coefs": 2, "tol": 1e-2},
+    {"algorithm": "gradient_pursuit", "n_nonzero_coefs": 2},
     {"algorithm": "lasso", "alpha": 0.4, "tol": 1e-4},
     {"algorithm": "lars", "alpha": 0.4, "positive": True},
     {"algorithm": "threshold", "alpha": 0.3},

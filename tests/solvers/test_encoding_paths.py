@@ -1,4 +1,4 @@
-"""Codes of `lars` and `iht` against other solvers of the same problems."""
+"""Codes of `lars`, `iht` and gradient pursuit against other solvers of the same problems."""
 
 import numpy as np
 import pytest
@@ -147,3 +147,40 @@ def test_iht_that_does_not_settle_warns() -> None:
     X, D = signals(10)
     with pytest.warns(ConvergenceWarning, match="iht did not converge.* max_iter=1 "):
         sparse_encode(X, D, algorithm="iht", n_nonzero_coefs=3, max_iter=1)
+
+
+def textbook_gradient_pursuit(x, D, k):
+    """Blumensath and Davies (2008), one signal, unit atoms."""
+    code, residual, taken = np.zeros(len(D)), x.copy(), []
+    for _ in range(k):
+        gradient = D @ residual
+        taken.append(int(np.argmax(np.abs(gradient))))
+        direction = np.zeros(len(D))
+        direction[taken] = gradient[taken]
+        image = direction @ D
+        step = (residual @ image) / (image @ image)
+        code, residual = code + step * direction, residual - step * image
+    return code
+
+
+def test_gradient_pursuit_is_the_textbook_signal_by_signal() -> None:
+    X, D = signals(11)
+    codes = sparse_encode(X, D, algorithm="gradient_pursuit", n_nonzero_coefs=5).toarray()
+    norms = np.linalg.norm(D, axis=1)
+    expected = [textbook_gradient_pursuit(x, D / norms[:, None], 5) / norms for x in X]
+    np.testing.assert_allclose(codes, expected, atol=1e-10)
+
+
+def test_gradient_pursuit_comes_near_omp() -> None:
+    X, D = signals(12)
+    errors = [
+        np.linalg.norm(X - sparse_encode(X, D, algorithm=name, n_nonzero_coefs=4) @ D)
+        for name in ("omp", "gradient_pursuit")
+    ]
+    assert errors[0] < errors[1] < 1.25 * errors[0]
+
+
+def test_gradient_pursuit_on_orthonormal_atoms_is_exact() -> None:
+    X = np.random.default_rng(13).standard_normal((20, 6))
+    codes = sparse_encode(X, np.eye(6), algorithm="gradient_pursuit", n_nonzero_coefs=6)
+    assert np.linalg.norm(X - codes.toarray()) < 0.2 * np.linalg.norm(X)
