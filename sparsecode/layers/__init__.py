@@ -1,6 +1,7 @@
 """Neural-network layers as matrices: read, factorize, weigh, and give back a network."""
 
 from sparsecode.layers.allocation import Allocation, Choice, allocate
+from sparsecode.layers.autoencoder import EncoderRow, SparseAutoencoder, compare_encoders
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.compress import compress
 from sparsecode.layers.compressed import CompressedNetwork, read_compressed
@@ -21,6 +22,7 @@ from sparsecode.layers.factorizations import (
     unpack,
 )
 from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "CompressionReport",
     "Dense",
     "Dictionary",
+    "EncoderRow",
     "Factorization",
     "Layer",
     "LayerRow",
@@ -41,14 +44,18 @@ __all__ = [
     "LowRankPlusSparse",
     "Network",
     "RangeError",
+    "Reencoding",
     "Sparse",
+    "SparseAutoencoder",
     "allocate",
     "as_network",
+    "compare_encoders",
     "compress",
     "factorize",
     "output_error",
     "read",
     "read_compressed",
+    "reencode",
     "refit",
     "unpack",
 ]
