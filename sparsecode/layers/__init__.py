@@ -5,6 +5,7 @@ from sparsecode.layers.autoencoder import EncoderRow, SparseAutoencoder, compare
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.compress import compress
 from sparsecode.layers.compressed import CompressedNetwork, read_compressed
+from sparsecode.layers.distillation import HeadResult, distill_head, match_outputs
 from sparsecode.layers.factorizations import (
     FAMILIES,
     Bits,
@@ -38,6 +39,7 @@ __all__ = [
     "Dictionary",
     "EncoderRow",
     "Factorization",
+    "HeadResult",
     "Layer",
     "LayerRow",
     "LowRank",
@@ -51,7 +53,9 @@ __all__ = [
     "as_network",
     "compare_encoders",
     "compress",
+    "distill_head",
     "factorize",
+    "match_outputs",
     "output_error",
     "read",
     "read_compressed",
