@@ -1,6 +1,6 @@
 """Neural-network layers as matrices: read, factorize, weigh, and give back a network."""
 
-from sparsecode.layers.allocation import Allocation, Choice, allocate
+from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.autoencoder import EncoderRow, SparseAutoencoder, compare_encoders
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.compress import compress
@@ -50,6 +50,7 @@ __all__ = [
     "Sparse",
     "SparseAutoencoder",
     "allocate",
+    "allocate_within_error",
     "as_network",
     "compare_encoders",
     "compress",

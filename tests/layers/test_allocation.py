@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from sparsecode.layers import Choice, allocate
+from sparsecode.layers import Choice, allocate, allocate_within_error
 from sparsecode.layers import allocation as module
 
 
@@ -161,3 +161,47 @@ def test_too_small_a_budget_says_what_would_do():
 def test_choices_that_make_no_sense_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         allocate([[Choice(1, 0.0)], bad], 100)
+
+
+def fewest_bits(layers, max_error):
+    """Brute force."""
+    return min(
+        sum(c.bits for c in picked)
+        for picked in itertools.product(*layers)
+        if sum(c.error for c in picked) <= max_error
+    )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_fewest_bits_within_an_error_are_found(seed):
+    rng = np.random.default_rng(seed)
+    layers = an_instance(rng)
+    least = sum(min(c.error for c in layer) for layer in layers)
+    for max_error in least + 1e-12 + rng.random(4) * 1.5:
+        answer = allocate_within_error(layers, max_error)
+        picked = [layer[j] for layer, j in zip(layers, answer.chosen, strict=True)]
+        assert sum(c.error for c in picked) == answer.error <= max_error
+        assert answer.bits == sum(c.bits for c in picked) == fewest_bits(layers, max_error)
+        assert answer.bound <= answer.bits
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_in_cells_few_bits_too_many_are_taken(monkeypatch, seed):
+    monkeypatch.setattr(module, "CELLS", 50)
+    rng = np.random.default_rng(seed)
+    layers = an_instance(rng, most=1000)
+    max_error = sum(min(c.error for c in layer) for layer in layers) + rng.random()
+    best, found = fewest_bits(layers, max_error), allocate_within_error(layers, max_error)
+    assert found.error <= max_error
+    assert best <= found.bits <= best + len(layers) * -(-best // 50)
+
+
+def test_an_error_out_of_reach_is_refused():
+    layer = [Choice(10, 1.0), Choice(20, 0.5)]
+    with pytest.raises(ValueError, match="the best choices have a total error of 1"):
+        allocate_within_error([layer, layer], 0.9)
+
+
+def test_infinite_errors_are_never_within_one():
+    layer = [Choice(10, np.inf), Choice(20, 0.5)]
+    assert allocate_within_error([layer, layer], 5.0).bits == 40
