@@ -140,6 +140,16 @@ def refuse_same_file(source: str | os.PathLike[str], target: str | os.PathLike[s
         raise ValueError(f"the output {target} is the input {source}; write to another name")
 
 
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write JSON, whole or not at all; what is no number of JSON's is an error."""
+    text = json.dumps(content, indent=1, allow_nan=False).encode()
+
+    def write_to(file: BinaryIO) -> None:
+        file.write(text)
+
+    atomic_write(path, write_to)
+
+
 def strict_json(data: bytes) -> Any:
     """Parse UTF-8 JSON of at most 100 MB from a file that is not trusted; a key twice is an error.
 

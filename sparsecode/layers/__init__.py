@@ -23,6 +23,7 @@ from sparsecode.layers.factorizations import (
     unpack,
 )
 from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.recipe import Recipe, Rule
 from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
 
@@ -46,7 +47,9 @@ __all__ = [
     "LowRankPlusSparse",
     "Network",
     "RangeError",
+    "Recipe",
     "Reencoding",
+    "Rule",
     "Sparse",
     "SparseAutoencoder",
     "allocate",

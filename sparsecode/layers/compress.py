@@ -2,73 +2,79 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import check_option, check_real, check_unused, draw_seed
+from sparsecode._threads import check_n_threads
+from sparsecode._validation import check_bool, check_unused, draw_seed
 from sparsecode.layers.calibration import Calibration
+from sparsecode.layers.checkpoint import Checkpoint
 from sparsecode.layers.compressed import (
     METADATA_KEY,
     CompressedNetwork,
-    stored_bits,
     with_report,
 )
-from sparsecode.layers.factorizations import (
-    FAMILIES,
-    BudgetError,
-    Factorization,
-    RangeError,
-    factorize,
-    output_error,
-)
+from sparsecode.layers.factorizations import Factorization, output_error
 from sparsecode.layers.formats import file_size
 from sparsecode.layers.network import Layer, Network, as_network
+from sparsecode.layers.pricing import Candidate, Failure, Job, Task, as_task, price, priced
+from sparsecode.layers.recipe import Plan, Recipe, Rule, plans, share_of
 from sparsecode.layers.report import LayerRow
-from sparsecode.layers.search import Candidate, Search, Task
+from sparsecode.layers.search import Search
 
 __all__ = ["compress"]
+
+DEFAULT_BUDGET = 0.25
 
 
 def compress(
     network: Network | Mapping[str, Any],
-    budget: float = 0.25,
+    budget: float | str | None = None,
     *,
+    max_error: float | None = None,
     methods: str | Sequence[str] = "all",
     calibration: Calibration | None = None,
     heldout: Calibration | None = None,
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
+    rules: Sequence[Rule | Mapping[str, Any]] = (),
     damping: float | None = None,
     random_state: Any = 0,
     suffix: str = ".safetensors",
+    keep_failed: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     n_threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CompressedNetwork:
     r"""Store a network in a fraction of its bits, with the least damage to its layers' outputs.
 
-    .. math:: \min \sum_\ell
+    .. math:: \min \sum_\ell w_\ell
               \frac{\mathrm{tr}\bigl((W_\ell - W'_\ell) H_\ell (W_\ell - W'_\ell)^T\bigr)}
                    {\mathrm{tr}(W_\ell H_\ell W_\ell^T)}
               \quad \text{s.t.} \quad \mathrm{bits} \le \mathrm{budget} \cdot \mathrm{bits}_0
 
-    over the families and sizes of the layers' factorizations. Each layer is fitted by every method
-    at several sizes, `allocate` chooses one of them for each layer or leaves it as it is, and the
-    chosen families are fitted again to the bits that are left over.
+    over the families and sizes of the layers' factorizations; or, with `max_error`, the fewest bits
+    whose mean error is no larger. Each layer is fitted by every method at several sizes,
+    `allocate` chooses one of them for each layer or leaves it as it is, and the chosen families are
+    fitted again to the bits that are left over.
 
     Parameters
     ----------
     network : Network or mapping of str to array
         The arrays of the network. Its 2-D floating arrays are the layers.
-    budget : float, default=0.25
+    budget : float or str, optional
         The size of the file, container and untouched tensors included, as a fraction of the bytes
-        of the original tensors; in (0, 1].
+        of the original tensors, in (0, 1], or as a size: ``"24 MB"``, ``"1.5 MiB"``. 0.25 if
+        `max_error` is not given either.
+    max_error : float, optional
+        Instead of a budget: the mean over the layers, each with its weight, of the relative squared
+        errors of their outputs.
     methods : "all" or str or sequence of str, default="all"
-        Families to choose from: "low_rank", "sparse", "low_rank+sparse", "dictionary". A layer may
-        always be kept as it is.
+        Families to choose from, as `FAMILIES` names them. A layer may always be kept as it is.
     calibration : Calibration, optional
         Second moments of the layers' inputs. A layer without them is fitted to its weights.
     heldout : Calibration, optional
@@ -76,6 +82,9 @@ def compress(
     include, exclude : str or sequence of str
         Names of layers, or ``re:`` and a regular expression. Other tensors are left alone, byte for
         byte.
+    rules : sequence of Rule or mapping, default=()
+        Methods, options, weights and caps for some of the layers; the first rule whose pattern
+        matches a layer applies to it.
     damping : float, optional
         As in `factorize`; only with a calibration.
     random_state : int, RandomState, Generator or None, default=0
@@ -83,17 +92,23 @@ def compress(
     suffix : {".safetensors", ".npz"}, default=".safetensors"
         The format of the file that the budget is for; the other one names and aligns its arrays
         differently, and takes a little more or less.
+    keep_failed : bool, default=False
+        Keep a layer that a method fails on (one with NaN among its weights, say) as it is, and say
+        so in ``report.failures``; otherwise that is an error.
+    checkpoint : path-like, optional
+        A folder for what is done: an interrupted call that is made again goes on from there, to the
+        same bits.
     n_threads : int, optional
-        Threads over candidates; None means the cores this process was given. The result does not
-        depend on it.
+        Threads over layers and methods; None means the cores this process was given. The result
+        does not depend on it. Inside a `joblib.parallel_config` its backend does the work.
     progress : callable, optional
-        Called with the number of candidates done and the number of all so far known, by one thread
-        at a time.
+        Called with the number of jobs done, a layer by a method each, and the number of all so far
+        known, by one thread at a time.
 
     Returns
     -------
     CompressedNetwork
-        With `to_dense()`, `bits`, `ratio`, `report` and `write(path)`.
+        With `to_dense()`, `bits`, `ratio`, `report`, `recipe` and `write(path)`.
 
     Raises
     ------
@@ -114,48 +129,54 @@ def compress(
     (True, (64, 128))
     """
     network = as_network(network)
-    check_real(budget, "budget", low=0, high=1, open_low=True)
+    if budget is None and max_error is None:
+        budget = DEFAULT_BUDGET
+    share = None if budget is None else share_of(budget, max(network.n_bytes, 1))
     if calibration is None:
         check_unused("a compression without a calibration", damping=damping)
-    seed = draw_seed(random_state)
-    methods = _check_methods(methods)
-    layers = _select(network, include, exclude)
+    recipe = Recipe(
+        budget=budget,
+        max_error=max_error,
+        methods=methods,
+        damping=damping,
+        seed=draw_seed(random_state),
+        rules=rules,
+    )
+    keep_failed = check_bool(keep_failed, "keep_failed")
+    todo = plans(_select(network, include, exclude), recipe)
     _check_moments(network, calibration=calibration, heldout=heldout)
     file_size(suffix, network, network.metadata)  # what cannot be stored is refused before the work
-    grams = {layer.name: _gram(calibration, layer.name) for layer in layers}
+    jobs = _Jobs(network, todo, calibration, recipe)
+    store = None if checkpoint is None else Checkpoint(checkpoint)
 
     def fit(task: Task) -> Factorization:
-        gram = grams[task.layer.name]
-        return factorize(
-            network.weight(task.layer),
-            task.method,
-            budget=task.share,
-            gram=gram,
-            damping=None if gram is None else damping,
-            **({"random_state": seed} if task.method == "dictionary" else {}),
-        )
+        job = jobs.of([task])
+        return job.fit(task) if store is None else store.form(job, task)
 
-    def price(task: Task) -> Candidate | None:
-        name = task.layer.name
-        try:
-            form = fit(task)
-        except (BudgetError, RangeError):
-            return None
-        except ValueError as error:
-            raise ValueError(f"the layer {name!r}: {error}; mend or exclude it") from error
-        lost = output_error(network.weight(name), form.to_dense(), grams[name])
-        return Candidate(task, form.bits().total, stored_bits(name, form), lost)
-
-    search = Search(network, layers, budget, suffix, fit)
-    n_threads, counter = check_n_threads(n_threads), _Counter(progress)
-    for tasks in search.stages(methods):
-        search.add(map_tiles(counter.counted(price, len(tasks)), tasks, n_threads))
+    search = Search(network, todo, suffix, fit, budget=share, max_error=max_error)
+    n_threads, counter = check_n_threads(n_threads), _Counter(progress, store)
+    failures: dict[str, str] = {}
+    for tasks in search.stages():
+        stage = [jobs.of(alike) for alike in _by_layer_and_method(tasks)]
+        answers = priced(stage, n_threads, counter.known(len(stage)), counter.done)
+        search.add(_survivors(answers, failures, keep_failed, jobs))
     compressed = search.best
     rows = [
         _row(network, name, form, (calibration, heldout))
         for name, form in compressed.factorizations.items()
+        if name not in failures
     ]
-    return with_report(compressed, tuple(rows), budget, search.allocation)
+    effective = replace(
+        recipe,
+        budget=None,
+        max_error=None,
+        rules=tuple(
+            Rule(match=t.layer, methods=[t.method], options=dict(t.options), share=t.share)
+            for t in search.tasks
+        ),
+    )
+    compressed = replace(compressed, recipe=effective)
+    return with_report(compressed, tuple(rows), share, search.allocation, failures)
 
 
 def _select(
@@ -183,38 +204,88 @@ def _check_moments(network: Network, **given: Calibration | None) -> None:
         moments.check(network)
 
 
-def _check_methods(methods: str | Sequence[str]) -> list[str]:
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if names == ["all"]:
-        names = [name for name in FAMILIES if name != "dense"]
-    if not names:
-        raise ValueError("methods is empty; name at least one, or 'all'")
-    return [check_option(name, "methods", FAMILIES) for name in dict.fromkeys(names)]
-
-
 def _gram(calibration: Calibration | None, name: str) -> np.ndarray | None:
     return calibration.gram(name) if calibration is not None and name in calibration else None
 
 
-class _Counter:
-    """Tells how many candidates are done, one call at a time, over all stages."""
+class _Jobs:
+    """What a worker needs for tasks of a layer."""
 
-    def __init__(self, progress: Callable[[int, int], None] | None) -> None:
-        self._progress, self._lock = progress, threading.Lock()
+    def __init__(
+        self,
+        network: Network,
+        todo: Sequence[Plan],
+        calibration: Calibration | None,
+        recipe: Recipe,
+    ) -> None:
+        self._weights = {plan.layer.name: network.weight(plan.layer) for plan in todo}
+        self._grams = {name: _gram(calibration, name) for name in self._weights}
+        self._damping, self._seed = recipe.damping, recipe.seed
+
+    def of(self, tasks: Sequence[Task]) -> Job:
+        """The job of these tasks, all of one layer."""
+        name = tasks[0].layer
+        return Job(tuple(tasks), self._weights[name], self._grams[name], self._damping, self._seed)
+
+
+def _by_layer_and_method(tasks: Sequence[Task]) -> list[list[Task]]:
+    alike: dict[tuple[Any, ...], list[Task]] = {}
+    for task in tasks:
+        alike.setdefault(task[:3], []).append(task)
+    return list(alike.values())
+
+
+def _survivors(
+    answers: Sequence[list[Candidate] | Failure],
+    failures: dict[str, str],
+    keep_failed: bool,
+    jobs: _Jobs,
+) -> list[Candidate]:
+    """All candidates, but of layers that a method failed on the dense one alone."""
+    for answer in answers:
+        if isinstance(answer, Failure):
+            if not keep_failed:
+                raise ValueError(f"the layer {answer.layer!r}: {answer.reason}; mend or exclude it")
+            failures.setdefault(answer.layer, answer.reason)
+    found = [c for answer in answers if not isinstance(answer, Failure) for c in answer]
+    kept = [c for c in found if c.task.layer not in failures]
+    for name in failures:
+        dense = price(jobs.of([as_task(name, "dense", {}, 1.0)]))
+        assert not isinstance(dense, Failure)
+        kept += dense
+    return kept
+
+
+class _Counter:
+    """Tells how many jobs are done, over all stages, and keeps what came of them."""
+
+    def __init__(
+        self, progress: Callable[[int, int], None] | None, store: Checkpoint | None
+    ) -> None:
+        self._progress, self._store = progress, store
         self._done = self._total = 0
 
-    def counted(self, work: Callable[[Task], Any], n_tasks: int) -> Callable[[Task], Any]:
-        self._total += n_tasks
+    def known(self, n_jobs: int) -> Callable[[Job], list[Candidate] | None]:
+        """What finds the jobs of a new stage that need not be done again."""
+        self._total += n_jobs
 
-        def counting(task: Task) -> Any:
-            answer = work(task)
-            with self._lock:
-                self._done += 1
-                if self._progress is not None:
-                    self._progress(self._done, self._total)
-            return answer
+        def look(job: Job) -> list[Candidate] | None:
+            found = None if self._store is None else self._store.get(job)
+            if found is not None:
+                self._count()
+            return found
 
-        return counting
+        return look
+
+    def done(self, job: Job, answer: list[Candidate] | Failure) -> None:
+        if self._store is not None:
+            self._store.put(job, answer)
+        self._count()
+
+    def _count(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
 
 
 def _row(

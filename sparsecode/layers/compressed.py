@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ class CompressedNetwork:
         What was done to each layer, what it cost and what was lost.
     suffix : str
         The format that `bits` is about: ``.safetensors`` unless another was asked for.
+    recipe : Recipe or None
+        What reproduces this network, layer by layer, from the same weights and moments, without a
+        search: ``compress(network, 1.0, rules=recipe.rules)``. None for one that was read.
     bits : int
         The size of that file in bits, names and shapes included.
     ratio : float
@@ -65,6 +68,7 @@ class CompressedNetwork:
     original_bits: int
     report: CompressionReport = field(default_factory=CompressionReport)
     suffix: str = ".safetensors"
+    recipe: Any = None
 
     @property
     def bits(self) -> int:
@@ -249,9 +253,15 @@ def with_report(
     rows: tuple[LayerRow, ...],
     budget: float | None = None,
     allocation: Allocation | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> CompressedNetwork:
     """The same network with a report of these rows."""
     report = CompressionReport(
-        rows, compressed.itemized_bits, compressed.original_bits, budget, allocation
+        rows,
+        compressed.itemized_bits,
+        compressed.original_bits,
+        budget,
+        allocation,
+        dict(failures or {}),
     )
     return replace(compressed, report=report)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparsecode._text import printable
@@ -55,7 +55,10 @@ class CompressionReport:
         What was asked for, as a fraction of the latter.
     allocation : Allocation or None
         The choice among all forms that were tried: its total `error`, the sum of the layers'
-        relative output errors, and the `bound` that no choice among them can be below.
+        relative output errors times their weights, and the `bound` that no choice among them can
+        be below (of a network of a given error, the bits instead).
+    failures : mapping of str to str
+        Layers that a method failed on, and why; they are kept as they are.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class CompressionReport:
     original_bits: int = 0
     budget: float | None = None
     allocation: Allocation | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     def mean_error(self, name: str) -> float | None:
         """The mean over the layers of one of a row's errors; None unless all have it.

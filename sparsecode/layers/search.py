@@ -5,53 +5,48 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from sparsecode.layers.allocation import Allocation, Choice, allocate
+from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.compressed import CompressedNetwork
 from sparsecode.layers.factorizations import BudgetError, Factorization
-from sparsecode.layers.network import Layer, Network
+from sparsecode.layers.network import Network
+from sparsecode.layers.pricing import Candidate, Task, as_task
+from sparsecode.layers.recipe import Plan
 
 # Shares of a layer's bits that are tried first, relative to the global budget.
 GRID = (0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2)
+
+# Where an error is asked for, shares of a layer's bits.
+WIDE_GRID = (0.02, 0.03, 0.045, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75)
+SMALLER = (0.97, 0.92, 0.85)  # then, twice, less than what was chosen
 
 # Then, twice, the families that were chosen, with these parts of the bits that are left over.
 PARTS, ROUNDS = (1.0, 0.5, 0.25), 2
 HEADROOM = 256  # bits: a longer header leaves the last candidate its place
 
 
-class Task(NamedTuple):
-    """A layer, to be fitted by a method to a share of its bits."""
-
-    layer: Layer
-    method: str
-    share: float
-
-
-class Candidate(NamedTuple):
-    """What came of a task. The form itself is not kept: fitting it again gives the same bits."""
-
-    task: Task
-    packed: int  # bits of its arrays
-    stored: int  # and of what the header says of them
-    error: float
-
-
 class Search:
-    """Candidates for every layer, and the best network made of them that the budget holds."""
+    """Candidates for every layer, and the best network made of them.
+
+    The best one that a share `budget` of the bits holds; or, without it, the smallest one whose
+    layers' errors, each with its weight, have a mean of at most `max_error`.
+    """
 
     def __init__(
         self,
         network: Network,
-        layers: Sequence[Layer],
-        budget: float,
+        plans: Sequence[Plan],
         suffix: str,
         fit: Callable[[Task], Factorization],
+        *,
+        budget: float | None,
+        max_error: float | None,
     ) -> None:
-        self.network, self.layers, self.budget = network, layers, budget
-        self.allowed = int(budget * network.n_bytes) * 8
+        self.network, self.plans = network, {plan.layer.name: plan for plan in plans}
         self._suffix, self._fit = suffix, fit
-        self._candidates: dict[str, list[Candidate]] = {layer.name: [] for layer in layers}
+        self._budget, self._max_error = budget, max_error
+        self._allowed = None if budget is None else int(budget * network.n_bytes) * 8
+        self._candidates: dict[str, list[Candidate]] = {name: [] for name in self.plans}
         self._forms: dict[Task, Factorization] = {}  # of what is chosen, and no other
         self._chosen: list[Candidate] = []
         self._best: CompressedNetwork | None = None
@@ -65,66 +60,97 @@ class Search:
 
     @property
     def allocation(self) -> Allocation:
-        """The choice that it is."""
+        """The choice that it is; its errors are those of the layers times their weights."""
         assert self._allocation is not None
         return self._allocation
 
-    def stages(self, methods: Sequence[str]) -> Iterator[list[Task]]:
+    @property
+    def tasks(self) -> list[Task]:
+        """What was chosen for each layer."""
+        return [candidate.task for candidate in self._chosen]
+
+    def stages(self) -> Iterator[list[Task]]:
         """What to fit: first the grid, then refinements of what was chosen from it."""
-        yield [
-            task
-            for layer in self.layers
-            for task in (
-                Task(layer, "dense", 1.0),
-                *(
-                    Task(layer, method, self.budget * factor)
-                    for method in methods
-                    for factor in GRID
-                    if method != "dense" and self.budget * factor < 1
-                ),
-            )
-        ]
+        yield [task for plan in self.plans.values() for task in self._grid(plan)]
         for _ in range(ROUNDS):
             if tasks := self._refinements():
                 yield tasks
 
+    def _grid(self, plan: Plan) -> list[Task]:
+        name = plan.layer.name
+        if plan.share is not None:
+            ((method, options),) = plan.methods
+            return [as_task(name, method, options, plan.share)]
+        kept = [as_task(name, "dense", {}, 1.0)] if plan.cap == 1 else []
+        return kept + [
+            as_task(name, method, options, share)
+            for method, options in plan.methods
+            for share in self._shares(plan)
+            if method != "dense" or options
+        ]
+
+    def _shares(self, plan: Plan) -> list[float]:
+        shares = WIDE_GRID if self._budget is None else [self._budget * f for f in GRID]
+        return [share for share in shares if share < 1 and share <= plan.cap]
+
     def _refinements(self) -> list[Task]:
-        left = self.allowed - self.best.bits - HEADROOM
         tasks = []
-        for (layer, method, _), packed, _, _ in self._chosen:
-            dense = 8 * math.prod(layer.shape) * layer.dtype.itemsize
-            shares = [(packed + part * left) / dense for part in PARTS]
-            if method != "dense" and left > 0:
-                tasks += [Task(layer, method, share) for share in shares if share < 1]
+        for task, packed, _, _ in self._chosen:
+            plan = self.plans[task.layer]
+            dense = 8 * math.prod(plan.layer.shape) * plan.layer.dtype.itemsize
+            if self._allowed is None:
+                shares = [packed * part / dense for part in SMALLER]
+            else:
+                left = self._allowed - self.best.bits - HEADROOM
+                shares = [(packed + part * left) / dense for part in PARTS] if left > 0 else []
+            if plan.share is None and (task.method != "dense" or task.options):
+                fitting = (share for share in shares if share < 1 and share <= plan.cap)
+                tasks += [task._replace(share=share) for share in fitting]
         return tasks
 
-    def add(self, candidates: Iterable[Candidate | None]) -> None:
+    def add(self, candidates: Iterable[Candidate]) -> None:
         """Take in what came of the tasks, and choose again."""
         for candidate in candidates:
-            if candidate is not None:
-                self._candidates[candidate.task.layer.name].append(candidate)
+            self._candidates[candidate.task.layer].append(candidate)
+        for name, found in self._candidates.items():
+            if not found:
+                raise BudgetError(f"no form of the layer {name!r} fits what its rule allows")
+        weights = {name: plan.weight for name, plan in self.plans.items()}
+        choices = [
+            [Choice(c.stored, weights[name] * c.error) for c in found]
+            for name, found in self._candidates.items()
+        ]
+        if self._allowed is None:
+            assert self._max_error is not None
+            self._take(allocate_within_error(choices, self._max_error * sum(weights.values())))
+        else:
+            self._fill(choices, self._allowed)
+
+    def _fill(self, choices: list[list[Choice]], allowed: int) -> None:
         by_layer = list(self._candidates.values())
-        choices = [[Choice(c.stored, c.error) for c in found] for found in by_layer]
         smallest = [layer.index(min(layer)) for layer in choices]
         least = sum(layer[j].bits for layer, j in zip(choices, smallest, strict=True))
         compressed = self._assemble([c[j] for c, j in zip(by_layer, smallest, strict=True)])
-        if compressed.bits > self.allowed:
-            raise BudgetError(self._too_small(compressed))
-        available = self.allowed - (compressed.bits - least)
+        if compressed.bits > allowed:
+            raise BudgetError(self._too_small(compressed, allowed))
+        available = allowed - (compressed.bits - least)
         while True:  # choose, weigh the file, and choose with less until all of it fits
-            self._allocation = allocate(choices, available)
-            chosen = zip(by_layer, self._allocation.chosen, strict=True)
-            self._chosen = [found[j] for found, j in chosen]
-            self._best = self._assemble(self._chosen)
-            excess = self._best.bits - self.allowed
+            self._take(allocate(choices, available))
+            excess = self.best.bits - allowed
             if excess <= 0:
                 return
             available = max(available - excess, least)  # at the least, the smallest are chosen
 
+    def _take(self, allocation: Allocation) -> None:
+        self._allocation = allocation
+        chosen = zip(self._candidates.values(), allocation.chosen, strict=True)
+        self._chosen = [found[j] for found, j in chosen]
+        self._best = self._assemble(self._chosen)
+
     def _assemble(self, chosen: Sequence[Candidate]) -> CompressedNetwork:
         tasks = [candidate.task for candidate in chosen]
         self._forms = {task: self._forms.get(task) or self._fit(task) for task in tasks}
-        forms = {task.layer.name: form for task, form in self._forms.items()}
+        forms = {task.layer: form for task, form in self._forms.items()}
         kept = Network(
             {name: array for name, array in self.network.items() if name not in forms},
             metadata=self.network.metadata,
@@ -136,7 +162,7 @@ class Search:
             forms, kept, tuple(self.network), original_bits, suffix=self._suffix
         )
 
-    def _too_small(self, smallest: CompressedNetwork) -> str:
+    def _too_small(self, smallest: CompressedNetwork, allowed: int) -> str:
         items = smallest.itemized_bits
         forms = smallest.factorizations.values()
         packed = sum(form.bits().total for form in forms)
@@ -152,7 +178,7 @@ class Search:
             f"budget={enough:g} is" if enough <= 1 else "a larger budget or other methods may be"
         )
         return (
-            f"budget={self.budget:g} allows {self.allowed // 8:,} bytes, and the smallest file "
+            f"budget={self._budget:g} allows {allowed // 8:,} bytes, and the smallest file "
             f"found takes {smallest.bits // 8:,}: {packed // 8:,} for the layers, "
             f"{items.container // 8:,} for names and shapes, {smallest.network.n_bytes:,} for "
             f"tensors left alone; {advice} enough"

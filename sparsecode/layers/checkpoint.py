@@ -1,0 +1,89 @@
+"""Work that is done is not done again: candidates in a folder, by what they were made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecode import __version__
+from sparsecode._files import strict_json, write_json
+from sparsecode.layers.factorizations import Factorization, unpack
+from sparsecode.layers.formats import read_tensors, write_tensors
+from sparsecode.layers.pricing import Candidate, Failure, Job, Task
+
+__all__ = ["Checkpoint"]
+
+META = "sparsecode.form"
+
+
+class Checkpoint:
+    """A folder of what came of jobs, named by hashes of weights, moments and tasks.
+
+    Nothing in it is executed, and a file that is damaged counts as one that is not there.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._digests: dict[int, tuple[Any, str]] = {}  # of arrays that are still there
+
+    def get(self, job: Job) -> list[Candidate] | None:
+        """The candidates of a job that was done before."""
+        try:
+            rows = strict_json((self.folder / f"{self._key(job)}.json").read_bytes())
+            done = []
+            for place, packed, stored, error in rows:
+                done.append(Candidate(job.tasks[place], int(packed), int(stored), float(error)))
+            return done
+        except (OSError, ValueError, TypeError, IndexError):
+            return None
+
+    def put(self, job: Job, candidates: list[Candidate] | Failure) -> None:
+        """Keep the candidates of a job; a failure is tried again."""
+        if isinstance(candidates, Failure):
+            return
+        places = {task: place for place, task in enumerate(job.tasks)}
+        rows = [[places[c.task], c.packed, c.stored, c.error] for c in candidates]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / f"{self._key(job)}.json", rows)
+
+    def form(self, job: Job, task: Task) -> Factorization:
+        """The form of one of the tasks, fitted unless it was before."""
+        path = self.folder / f"{self._key(job._replace(tasks=(task,)))}.npz"
+        try:
+            arrays, metadata = read_tensors(path)
+            return unpack(arrays, strict_json(metadata[META].encode()))
+        except (OSError, ValueError, KeyError):
+            pass
+        form = job.fit(task)
+        arrays, meta = form.pack()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, arrays, {META: json.dumps(meta)})
+        return form
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _key(self, job: Job) -> str:
+        tasks = [[t.layer, t.method, list(map(list, t.options)), t.share] for t in job.tasks]
+        told = [__version__, tasks, job.damping, job.seed]
+        digest = hashlib.sha256(json.dumps(told, default=repr).encode())
+        for array in (job.weight, job.gram):
+            digest.update(self._digest(array).encode())
+        return digest.hexdigest()
+
+    def _digest(self, array: np.ndarray | None) -> str:
+        if array is None:
+            return "none"
+        if id(array) not in self._digests:
+            digest = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            # The array is held, so that no other takes its place.
+            self._digests[id(array)] = array, digest.hexdigest()
+        return self._digests[id(array)][1]

@@ -1,0 +1,237 @@
+r"""What is asked of a compression: sizes in words, rules for layers, and files that hold them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from sparsecode._files import strict_json
+from sparsecode._validation import check_int, check_option, check_real
+from sparsecode.layers.factorizations import FAMILIES
+from sparsecode.layers.network import Layer
+from sparsecode.layers.patterns import matches, near_misses
+
+__all__ = ["Recipe", "Rule"]
+
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def share_of(budget: Any, n_bytes: int) -> float:
+    """The fraction of so many bytes that a budget is: given as one, or as ``"24 MB"``."""
+    if not isinstance(budget, str):
+        return check_real(budget, "budget", low=0, high=1, open_low=True)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", budget)
+    unit = next((u for u in UNITS if found and u.lower() == found[2].lower()), None)
+    if found is None or unit is None or float(found[1]) == 0:
+        raise ValueError(
+            f"budget has to be a fraction in (0, 1] or a size such as '24 MB' (units: "
+            f"{', '.join(UNITS)}), got {budget!r}"
+        )
+    return min(float(found[1]) * UNITS[unit] / n_bytes, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What is done to the layers that a pattern matches.
+
+    Parameters
+    ----------
+    match : str
+        A layer's name, or ``re:`` and a regular expression.
+    methods : sequence of str, optional
+        The families to choose from; ``["dense"]`` keeps the layer as it is. By default those of
+        the recipe.
+    options : mapping, optional
+        Options of the family, where `methods` names just one.
+    share : float, optional
+        The share of the layer's own bits that it gets; nothing is searched then.
+    weight : float, default=1
+        What the layer's relative error counts, beside the others'.
+    cap : float, default=1
+        The layer takes at most this share of its own bits.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is out of range, or options are given for no family or several.
+
+    Examples
+    --------
+    >>> from sparsecode.layers import Rule
+    >>> Rule(match="re:.*attn.*", methods=["low_rank"], weight=2).methods
+    ('low_rank',)
+    """
+
+    match: str
+    methods: Sequence[str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    share: float | None = None
+    weight: float = 1.0
+    cap: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.match, str):
+            raise TypeError(f"match has to be a string, got {self.match!r}")
+        if self.methods is not None:
+            object.__setattr__(self, "methods", check_methods(self.methods))
+        if self.options and (self.methods is None or len(self.methods) != 1):
+            raise ValueError(
+                f"the rule for {self.match!r} has options but not one method that they belong to"
+            )
+        if self.share is not None:
+            check_real(self.share, "share", low=0, high=1, open_low=True)
+            if self.methods is None or len(self.methods) != 1:
+                raise ValueError(f"the rule for {self.match!r} has a share but not one method")
+        check_real(self.weight, "weight", low=0, open_low=True)
+        check_real(self.cap, "cap", low=0, high=1, open_low=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that `compress` is told but the network and its inputs; read from TOML or JSON.
+
+    Parameters
+    ----------
+    budget : float or str, optional
+        As for `compress`.
+    max_error : float, optional
+        As for `compress`.
+    methods : str or sequence of str, default="all"
+        As for `compress`.
+    damping : float, optional
+        As for `compress`.
+    seed : int, default=0
+        Of the methods that draw.
+    rules : sequence of Rule or mapping, default=()
+        The first one whose pattern matches a layer applies to it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is out of range, both `budget` and `max_error` are given, or a key is unknown.
+
+    Examples
+    --------
+    >>> from sparsecode.layers import Recipe
+    >>> recipe = Recipe(budget=0.25, rules=[{"match": "head", "methods": ["dense"]}])
+    >>> recipe.rules[0].methods
+    ('dense',)
+    """
+
+    budget: float | str | None = None
+    max_error: float | None = None
+    methods: str | Sequence[str] = "all"
+    damping: float | None = None
+    seed: int = 0
+    rules: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.max_error is not None:
+            raise ValueError("give budget or max_error, not both")
+        if self.budget is not None:
+            share_of(self.budget, 1)
+        if self.max_error is not None:
+            check_real(self.max_error, "max_error", low=0, open_low=True)
+        object.__setattr__(self, "methods", check_methods(self.methods))
+        check_int(self.seed, "seed", low=0, high=2**32 - 1)
+        rules = tuple(rule if isinstance(rule, Rule) else _rule(rule) for rule in self.rules)
+        object.__setattr__(self, "rules", rules)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """From what a TOML or JSON file holds; a key that is unknown is an error."""
+        return cls(**_known(cls, mapping, "a recipe"))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """From ``.toml``, or ``.json``: a recipe, or the manifest of a compression.
+
+        Raises
+        ------
+        ValueError
+            If the file is neither, or says what a recipe cannot.
+        OSError
+            If it cannot be read.
+        """
+        data = Path(path).read_bytes()
+        try:
+            if Path(path).suffix == ".toml":
+                return cls.from_mapping(tomllib.loads(data.decode()))
+            content = strict_json(data)
+            if not isinstance(content, Mapping):
+                raise ValueError("it is no mapping")
+            return cls.from_mapping(content["recipe"] if "manifest" in content else content)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no recipe: {error}") from error
+
+    def as_mapping(self) -> dict[str, Any]:
+        """What `from_mapping` takes, without what is not set."""
+        default = {f.name: f.default for f in fields(Rule)}
+        rules = [
+            {
+                name: list(value) if name == "methods" else value
+                for name, value in ((f.name, getattr(rule, f.name)) for f in fields(Rule))
+                if value != default[name] and (name != "options" or value)
+            }
+            for rule in self.rules
+        ]
+        given = {"budget": self.budget, "max_error": self.max_error, "damping": self.damping}
+        said = {name: value for name, value in given.items() if value is not None}
+        return {**said, "methods": list(self.methods), "seed": self.seed, "rules": rules}
+
+
+class Plan(NamedTuple):
+    """What is done to one layer."""
+
+    layer: Layer
+    methods: tuple[tuple[str, Mapping[str, Any]], ...]  # families with their options
+    share: float | None
+    weight: float
+    cap: float
+
+
+def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
+    """Each layer with the first rule that matches it."""
+    names = [layer.name for layer in layers]
+    for rule in recipe.rules:
+        if not any(matches(rule.match, name, "match") for name in names):
+            hint = near_misses(rule.match.removeprefix("re:"), names)
+            raise ValueError(f"the rule for {rule.match!r} matches no layer{hint}")
+    found = []
+    for layer in layers:
+        rules = (rule for rule in recipe.rules if matches(rule.match, layer.name, "match"))
+        rule = next(rules, Rule(match=layer.name))
+        chosen = recipe.methods if rule.methods is None else rule.methods
+        methods = tuple((method, rule.options) for method in chosen)
+        found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap))
+    return found
+
+
+def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of families; "all" is every one but `dense`, which a layer may always stay."""
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if names == ["all"]:
+        names = [name for name in FAMILIES if name != "dense"]
+    if not names:
+        raise ValueError("methods is empty; name at least one, or 'all'")
+    return tuple(check_option(name, "methods", FAMILIES) for name in dict.fromkeys(names))
+
+
+def _rule(mapping: Any) -> Rule:
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"a rule has to be a mapping, got {mapping!r}")
+    return Rule(**_known(Rule, mapping, "a rule"))
+
+
+def _known(cls: Any, mapping: Mapping[str, Any], what: str) -> dict[str, Any]:
+    names = [f.name for f in fields(cls)]
+    if unknown := sorted(set(mapping) - set(names)):
+        raise ValueError(f"{what} has no key {unknown[0]!r}{near_misses(unknown[0], names)}")
+    if cls is Rule and "match" not in mapping:
+        raise ValueError("a rule needs match, a layer's name or re: and an expression")
+    return dict(mapping)

@@ -1,0 +1,64 @@
+"""Interrupted work goes on where it was, to the same bits; failed layers stay as they are."""
+
+import numpy as np
+import pytest
+
+from sparsecode.layers import compress
+
+QUICK = ["low_rank", "sparse"]
+
+
+def a_network(seed=0):
+    rng = np.random.default_rng(seed)
+    return {name: rng.standard_normal((32, 24)).astype(np.float32) for name in "abc"}
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 4, 8])
+def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path, after) -> None:
+    net = a_network()
+
+    def stop(done, total):
+        if done == after:
+            raise Stop
+
+    whole = compress(net, 0.5, methods=QUICK)
+    with pytest.raises(Stop):
+        compress(net, 0.5, methods=QUICK, checkpoint=tmp_path / "c", n_threads=1, progress=stop)
+    kept = {p.name for p in (tmp_path / "c").iterdir()}
+    assert len(kept) >= after
+    times = {p: p.stat().st_mtime_ns for p in (tmp_path / "c").iterdir()}
+    again = compress(net, 0.5, methods=QUICK, checkpoint=tmp_path / "c")
+    assert again.factorizations == whole.factorizations
+    assert all(p.stat().st_mtime_ns == time for p, time in times.items())
+
+
+def test_another_layer_is_another_job(tmp_path) -> None:
+    compress(a_network(), 0.5, methods=QUICK, checkpoint=tmp_path)
+    changed = a_network()
+    changed["a"][0, 0] += 1
+    again = compress(changed, 0.5, methods=QUICK, checkpoint=tmp_path)
+    assert again.factorizations == compress(changed, 0.5, methods=QUICK).factorizations
+
+
+def test_a_damaged_checkpoint_is_none(tmp_path) -> None:
+    net = a_network()
+    whole = compress(net, 0.5, methods=QUICK, checkpoint=tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-20])
+    again = compress(net, 0.5, methods=QUICK, checkpoint=tmp_path)
+    assert again.factorizations == whole.factorizations
+
+
+def test_a_layer_that_fails_stays_as_it_is_and_is_named() -> None:
+    net = a_network()
+    net["b"][3, 4] = np.nan
+    small = compress(net, 0.8, methods=QUICK, keep_failed=True)
+    assert list(small.report.failures) == ["b"]
+    assert "W contains NaN" in small.report.failures["b"]
+    np.testing.assert_array_equal(small.to_dense()["b"], net["b"])
+    assert {row.name for row in small.report.rows} == {"a", "c"}
+    assert small.ratio <= 0.8

@@ -1,0 +1,137 @@
+"""Recipes: sizes in words, rules for layers, and a result that its own recipe makes again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sparsecode.layers import Recipe, Rule, compress
+from sparsecode.layers.recipe import share_of
+
+QUICK = ["low_rank", "sparse"]
+
+
+def a_network(n=32, seed=0):
+    rng = np.random.default_rng(seed)
+    return {f"block.{i}.w": rng.standard_normal((n, n)).astype(np.float32) for i in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("24 MB", 24_000_000), ("1.5MiB", 1.5 * 2**20), ("512 kb", 512_000), ("7 B", 7)],
+)
+def test_sizes_in_words(text, n_bytes) -> None:
+    assert share_of(text, 10**9) * 10**9 == pytest.approx(n_bytes)
+    assert share_of(text, 7) == 1.0  # more than the original has is all of it
+
+
+@pytest.mark.parametrize("text", ["24", "MB", "24 XB", "-1 MB", "0 MB", "1 2 MB", ""])
+def test_what_is_no_size_is_refused(text) -> None:
+    with pytest.raises(ValueError, match="a size such as '24 MB'"):
+        compress(a_network(), text)
+
+
+def test_a_budget_in_bytes_holds(tmp_path) -> None:
+    small = compress(a_network(), "6 kB", methods=QUICK)
+    small.write(tmp_path / "small.safetensors")
+    assert 5000 < (tmp_path / "small.safetensors").stat().st_size <= 6000
+
+
+def test_the_first_rule_that_matches_applies() -> None:
+    rules = [
+        {"match": "block.1.w", "methods": ["dense"]},
+        {"match": "re:block.*", "methods": ["low_rank"]},
+    ]
+    small = compress(a_network(), 0.8, methods="sparse", rules=rules)
+    kinds = [form.kind for form in small.factorizations.values()]
+    assert kinds[1] == "dense"
+    assert set(kinds[::2]) <= {"low_rank", "dense"}
+    assert "low_rank" in kinds
+
+
+def test_a_cap_is_kept_and_a_weight_draws_bits() -> None:
+    net = a_network()
+    plain = compress(net, 0.5, methods=QUICK).report.rows
+    capped = compress(net, 0.5, methods=QUICK, rules=[Rule(match="block.0.w", cap=0.3)])
+    assert capped.report.rows[0].bits.total <= 0.3 * 8 * net["block.0.w"].nbytes
+    weighed = compress(net, 0.5, methods=QUICK, rules=[Rule(match="block.0.w", weight=50)])
+    assert weighed.report.rows[0].bits.total > 1.2 * plain[0].bits.total
+    assert weighed.report.rows[0].weight_error < plain[0].weight_error
+
+
+def test_a_share_is_taken_without_a_search() -> None:
+    calls = []
+    rules = [Rule(match="re:.*", methods=["low_rank"], share=0.4)]
+    small = compress(
+        a_network(), 1.0, rules=rules, progress=lambda done, total: calls.append(total)
+    )
+    assert calls[-1] == 3
+    assert [form.rank for form in small.factorizations.values()] == [6, 6, 6]
+
+
+def test_options_reach_the_family() -> None:
+    rules = [Rule(match="re:.*", methods=["dictionary"], options={"atoms_per_nonzero": 4.0})]
+    small = compress({"w": a_network()["block.0.w"]}, 0.7, rules=rules)
+    form = small.factorizations["w"]
+    assert len(form.dictionary) == 4 * form.codes.values.size / 32
+
+
+def test_the_effective_recipe_makes_the_same_network_again(tmp_path) -> None:
+    net = a_network()
+    small = compress(net, 0.4, methods=QUICK)
+    path = tmp_path / "again.json"
+    path.write_text(json.dumps(small.recipe.as_mapping()))
+    recipe = Recipe.from_file(path)
+    again = compress(net, 1.0, rules=recipe.rules, random_state=recipe.seed)
+    assert again.factorizations == small.factorizations
+    assert again.bits == small.bits
+
+
+def test_the_smallest_network_within_an_error() -> None:
+    net = a_network()
+    small = compress(net, max_error=0.2, methods=QUICK)
+    errors = [row.weight_error for row in small.report.rows]
+    assert np.mean(errors) <= 0.2
+    tighter = compress(net, max_error=0.1, methods=QUICK)
+    assert tighter.bits > small.bits
+    with_all_these_bits = compress(net, small.ratio, methods=QUICK)
+    found = np.mean([row.weight_error for row in with_all_these_bits.report.rows])
+    assert found > 0.9 * np.mean(errors)  # there is little that a budget of them would do better
+
+
+def test_toml(tmp_path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        'budget = "24 MB"\nmethods = ["sparse"]\nseed = 3\n[[rules]]\nmatch = "re:.*"\nweight = 2\n'
+    )
+    recipe = Recipe.from_file(path)
+    assert (recipe.budget, recipe.methods, recipe.seed) == ("24 MB", ("sparse",), 3)
+    assert recipe.rules == (Rule(match="re:.*", weight=2),)
+    assert Recipe.from_mapping(recipe.as_mapping()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("budgte = 0.2", "a recipe has no key 'budgte'; did you mean 'budget'"),
+        ("budget = 0.2\nmax_error = 0.1", "give budget or max_error, not both"),
+        ("budget = 2.0", "budget has to be"),
+        ('methods = ["svd"]', "methods has to be one of"),
+        ('[[rules]]\nmethods = ["sparse"]', "a rule needs match"),
+        ('[[rules]]\nmatch = "a"\nshare = 0.5', "has a share but not one method"),
+        ('[[rules]]\nmatch = "a"\noptions = {x = 1}', "has options but not one method"),
+        ('[[rules]]\nmatch = "a"\ncap = 0', "cap has to be"),
+        ("rules = [3]", "a rule has to be a mapping"),
+        ("budget = ", "is no recipe"),
+    ],
+)
+def test_a_bad_recipe_is_one_sentence(tmp_path, content, message) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_file(path)
+
+
+def test_a_rule_that_matches_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"the rule for 'blok.0.w' matches no layer; did you mean"):
+        compress(a_network(), 0.5, rules=[{"match": "blok.0.w"}])
