@@ -17,8 +17,6 @@ from sparsecode.layers.factorizations import Factorization, unpack
 from sparsecode.layers.formats import read_tensors, write_tensors
 from sparsecode.layers.pricing import Candidate, Failure, Job, Task
 
-__all__ = ["Checkpoint"]
-
 META = "sparsecode.form"
 
 
