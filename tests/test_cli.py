@@ -1,7 +1,9 @@
 """Every command: what it prints and writes, its exit status, and one line for each bad input."""
 
+import hashlib
 import inspect
 import io
+import json
 import os
 import re
 import shutil
@@ -69,7 +71,9 @@ def folder(made, tmp_path, monkeypatch):
 
 
 def listing(folder):
-    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    """All but the folder from which an interrupted compression goes on."""
+    paths = [path for path in folder.iterdir() if path.suffix != ".checkpoint"]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
 
 
 def in_process(capsys, *argv):
@@ -478,7 +482,6 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
         (["compress", "net.safetensors", "-o", "sub"], ["folder"]),
         (["compress", "small.safetensors", "-o", "x.npz"], ["compressed already", "expand"]),
         (["compress", "only_bias.npz", "-o", "x.npz"], ["no layer"]),
-        (["compress", "nan.npz", "-o", "x.npz"], ["NaN"]),
         (["inspect", "none.safetensors"], ["no file none.safetensors"]),
         (["inspect", "sub"], ["folder"]),
         (["inspect", "net.pt"], [".pt", ".safetensors"]),
@@ -513,7 +516,6 @@ def test_bad_input_is_one_line(capsys, folder, argv, words):
     write_tensors("renamed.npz", {"blok": np.ones((3, 64))})
     write_tensors("wide.npz", {"block.0.weight": np.ones((3, 65))})
     write_tensors("only_bias.npz", {"b": np.ones(3)})
-    write_tensors("nan.npz", {"w": np.full((30, 30), np.nan)})
     write_tensors("forged.safetensors", {"w": np.eye(2)}, {"sparsecode.compressed": '{"format":1}'})
     check_refused(capsys, folder, argv, *words)
 
@@ -566,6 +568,87 @@ def test_an_interrupt_leaves_nothing_half_written(capsys, folder, monkeypatch, w
     assert (status, out) == (130, "")
     assert err.count("\n") == 1
     assert listing(folder) == before
+
+
+def test_an_interrupted_compression_goes_on_to_the_same_bytes(capsys, folder, monkeypatch):
+    command = [*COMPRESS, "--budget", "0.5", "--method", "sparse"]
+    assert in_process(capsys, *command)[0] == 0
+    whole = (folder / "x.safetensors").read_bytes()
+    (folder / "x.safetensors").unlink()
+    (folder / "x.safetensors.manifest.json").unlink()
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(layers.CompressedNetwork, "write", interrupt)
+        assert in_process(capsys, *command)[0] == 130
+    kept = folder / "x.safetensors.checkpoint"
+    assert any(kept.iterdir())
+    with monkeypatch.context() as patched:  # nothing is fitted again
+        patched.setattr(
+            "sparsecode.layers.pricing.factorize", lambda *a, **k: pytest.fail("fitted")
+        )
+        assert in_process(capsys, *command)[0] == 0
+    assert (folder / "x.safetensors").read_bytes() == whole
+    assert not kept.exists()
+
+
+def test_a_layer_that_fails_is_kept_and_said(capsys, folder):
+    weights = {"good": np.random.default_rng(0).standard_normal((40, 40)), "bad": np.eye(40)}
+    weights["bad"][3, 4] = np.nan
+    write_tensors("nan.npz", weights)
+    command = ["compress", "nan.npz", "-o", "x.npz", "--budget", "0.9", "--method", "sparse"]
+    status, _, err = in_process(capsys, *command)
+    assert status == 1
+    assert "the layer 'bad' was kept as it is: W contains NaN" in err
+    dense = layers.read_compressed("x.npz").to_dense()
+    np.testing.assert_array_equal(dense["bad"], weights["bad"])
+
+
+def test_the_manifest_records_what_was_made_of_what(capsys, folder):
+    command = [*COMPRESS, "--budget", "0.5", "--method", "sparse", "--calibration", "acts.npz"]
+    assert in_process(capsys, *command)[0] == 0
+    record = json.loads((folder / "x.safetensors.manifest.json").read_bytes())
+    for what, name in (("input", "net.safetensors"), ("output", "x.safetensors")):
+        data = (folder / name).read_bytes()
+        assert record["files"][what]["sha256"] == hashlib.sha256(data).hexdigest()
+        assert record["files"][what]["bytes"] == len(data)
+    assert record["files"]["calibration"]["name"] == "acts.npz"
+    assert sum(record["bits"].values()) == 8 * record["files"]["output"]["bytes"]
+    assert all(row["calibration_error"] < 1 for row in record["layers"])
+
+
+def test_the_manifest_is_a_recipe_that_makes_the_same_file(capsys, folder):
+    command = ["compress", "net.safetensors", "--calibration", "acts.npz"]
+    first = [*command, "-o", "x.npz", "--budget", "0.5", "--method", "low_rank,sparse"]
+    assert in_process(capsys, *first)[0] == 0
+    recipe = ["--recipe", "x.npz.manifest.json", "-o", "y.npz"]
+    assert in_process(capsys, *command, *recipe)[0] == 0
+    assert (folder / "x.npz").read_bytes() == (folder / "y.npz").read_bytes()
+    status, _, err = in_process(capsys, *command, *recipe, "--force", "--method", "sparse")
+    assert status == 2
+    assert "--method and --seed are not used with --recipe" in err
+
+
+def test_a_size_in_words_and_an_error(capsys, folder):
+    assert in_process(capsys, *COMPRESS, "--budget", "12 kB", "--method", "sparse")[0] == 0
+    assert 10_000 < (folder / "x.safetensors").stat().st_size <= 12_000
+    error = ["--max-error", "0.3", "--method", "sparse", "--force"]
+    assert in_process(capsys, *COMPRESS, *error)[0] == 0
+    record = json.loads((folder / "x.safetensors.manifest.json").read_bytes())
+    assert np.mean([row["weight_error"] for row in record["layers"]]) <= 0.3
+    assert in_process(capsys, *COMPRESS, *error, "--budget", "0.5")[0] == 2
+
+
+def test_frontier_writes_a_page(capsys, folder):
+    command = ["frontier", "net.safetensors", "-o", "f.html", "--method", "low_rank,sparse"]
+    status, out, _ = in_process(capsys, *command, "--calibration", "acts.npz")
+    assert status == 0
+    assert "block.0.weight" in out
+    page = (folder / "f.html").read_text()
+    assert page.count("<img") == len(layers.read("net.safetensors").layers)
+    assert in_process(capsys, *command)[0] == 2  # f.html exists
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break differently")

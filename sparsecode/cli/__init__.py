@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sparsecode import __version__
-from sparsecode.cli import compress, decompose, demo, expand, inspect, warmup
+from sparsecode.cli import compress, decompose, demo, expand, frontier, inspect, warmup
 from sparsecode.cli._terminal import complain
 
 __all__ = ["main"]
 
-COMMANDS = (demo, inspect, compress, expand, decompose, warmup)
+COMMANDS = (demo, inspect, compress, expand, frontier, decompose, warmup)
 
 DONE, NOT_AS_ASKED, BAD_INPUT = 0, 1, 2
 INTERRUPTED, BROKEN_PIPE = 130, 141  # what a shell reports for SIGINT and SIGPIPE

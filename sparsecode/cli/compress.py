@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsecode.cli._files import check_files, check_formats, read_any, read_moments
-from sparsecode.cli._terminal import Progress, print_table, say
+from sparsecode.cli._options import add_choice_of_layers, check_methods
+from sparsecode.cli._terminal import Progress, complain, print_table, say
 
 if TYPE_CHECKING:
     from sparsecode.layers import CompressionReport
@@ -26,74 +30,69 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the file to write")
     parser.add_argument(
         "--budget",
+        metavar="SIZE",
+        help="size of OUT: a fraction of the tensors' bytes in (0, 1], or a size such as '24 MB'; "
+        "default 0.25",
+    )
+    parser.add_argument(
+        "--max-error",
         type=float,
-        default=0.25,
-        help="size of OUT as a fraction of the tensors' bytes, in (0, 1]; default 0.25",
+        metavar="E",
+        help="instead: the smallest OUT whose layers' outputs have a mean relative squared error "
+        "of at most E",
     )
     parser.add_argument(
-        "--method",
-        action="append",
-        metavar="NAME",
-        help="low_rank, sparse, low_rank+sparse, dictionary, or all of them (all, the default); "
-        "several with commas, or by repeating the option",
-    )
-    parser.add_argument(
-        "--calibration",
+        "--recipe",
         metavar="FILE",
-        help=".npz with the inputs of layers by the layers' names, each (n_samples, n_inputs)",
+        help=".toml with budget, methods and rules for layers, or the .json record of a "
+        "compression, which makes the same one again",
     )
+    add_choice_of_layers(parser)
     parser.add_argument(
         "--heldout", metavar="FILE", help="other inputs, which only the reported errors look at"
     )
-    for option, what in (("--include", "only layers"), ("--exclude", "no layers")):
-        parser.add_argument(
-            option,
-            action="append",
-            default=[],
-            metavar="PATTERN",
-            help=f"{what} of this name; re:EXPRESSION for a regular expression; may be repeated",
-        )
     parser.add_argument("--report", metavar="FILE", help="also write an HTML report")
     parser.add_argument(
-        "--orientation",
-        choices=("out_in", "in_out"),
-        help="how the file stores matrices: (out, in) as PyTorch, the default, or (in, out)",
+        "--manifest",
+        metavar="FILE",
+        help="the record: hashes, versions, recipe, bits and errors; OUT.manifest.json by default",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the methods that draw; default 0")
-    parser.add_argument("--threads", type=int, metavar="N", help="by default all cores")
-    parser.add_argument("--force", action="store_true", help="replace files that exist")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compress, write, and say what it cost."""
     from sparsecode import layers
+    from sparsecode._files import write_json
 
-    methods = _check_options(args)
-    inputs = [path for path in (args.input, args.calibration, args.heldout) if path is not None]
-    outputs = [path for path in (args.output, args.report) if path is not None]
-    check_files(inputs, outputs, force=args.force)
+    methods, budget = check_methods(args), _budget(args)
+    record = args.manifest or f"{args.output}.manifest.json"
+    inputs = [args.input, args.calibration, args.heldout, args.recipe]
+    outputs = [path for path in (args.output, args.report, record) if path is not None]
+    check_files([path for path in inputs if path is not None], outputs, force=args.force)
     check_formats(args.output)
+    asked = _asked(args, methods, budget)
     network = read_any(args.input, args.orientation)
     if not isinstance(network, layers.Network):
         raise ValueError(f"{args.input} is compressed already; `sparsecode expand` it first")
     calibration = read_moments(args.calibration, network)
     heldout = read_moments(args.heldout, network)
-    with Progress("compressing") as progress:
+    checkpoint = f"{args.output}.checkpoint"
+    with _resumable(checkpoint), Progress("compressing") as progress:
         small = layers.compress(
             network,
-            args.budget,
-            methods=methods,
             calibration=calibration,
             heldout=heldout,
             include=args.include,
             exclude=args.exclude,
-            random_state=args.seed,
             suffix=Path(args.output).suffix,
+            keep_failed=True,
+            checkpoint=checkpoint,
             n_threads=args.threads,
             progress=progress,
+            **asked,
         )
-    small.write(args.output)
+        small.write(args.output)
     print_report(small.report)
     say(f"wrote {args.output}")
     if args.report is not None:
@@ -101,7 +100,79 @@ def run(args: argparse.Namespace) -> int:
 
         write_page(args.report, small.report.to_html(f"{args.input}, compressed"))
         say(f"wrote {args.report}")
-    return 0
+    others = {"calibration": args.calibration, "heldout": args.heldout, "recipe": args.recipe}
+    write_json(record, layers.manifest(small, args.input, args.output, **others))
+    say(f"wrote {record}")
+    for name, reason in small.report.failures.items():
+        complain("warning", f"the layer {name!r} was kept as it is: {reason}")
+    return 1 if small.report.failures else 0
+
+
+@contextmanager
+def _resumable(checkpoint: str) -> Iterator[None]:
+    """What is done lies in this folder until the work ends, well or with an input to mend.
+
+    After an interrupt or a full disk it stays, and the same command goes on from there.
+    """
+    try:
+        yield
+    except ValueError:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        raise
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _budget(args: argparse.Namespace) -> float | str | None:
+    from sparsecode._validation import check_real
+    from sparsecode.layers.recipe import share_of
+
+    if args.max_error is not None:
+        check_real(args.max_error, "--max-error", low=0, open_low=True)
+    if args.budget is None:
+        return None
+    if args.max_error is not None:
+        raise ValueError("give --budget or --max-error, not both")
+    try:
+        budget: float | str = float(args.budget)
+    except ValueError:
+        budget = args.budget
+    try:
+        share_of(budget, 1)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from error
+    return budget
+
+
+def _asked(
+    args: argparse.Namespace, methods: list[str] | str, budget: float | str | None
+) -> dict[str, Any]:
+    """What the options ask for, or the recipe where they say nothing."""
+    if args.recipe is None:
+        return {
+            "budget": budget,
+            "max_error": args.max_error,
+            "methods": methods,
+            "random_state": args.seed,
+        }
+    from sparsecode.layers import Recipe
+
+    recipe = Recipe.from_file(args.recipe)
+    if args.method is not None or args.seed != 0:
+        raise ValueError("--method and --seed are not used with --recipe, which says both")
+    given = budget is not None or args.max_error is not None
+    fixed = bool(recipe.rules) and all(rule.share is not None for rule in recipe.rules)
+    asked = {"budget": recipe.budget, "max_error": recipe.max_error}
+    if given:
+        asked = {"budget": budget, "max_error": args.max_error}
+    elif fixed and recipe.budget is None and recipe.max_error is None:
+        asked["budget"] = 1.0  # the rules say it all
+    return {
+        **asked,
+        "methods": recipe.methods,
+        "damping": recipe.damping,
+        "random_state": recipe.seed,
+        "rules": recipe.rules,
+    }
 
 
 def print_report(report: CompressionReport) -> None:
@@ -111,18 +182,3 @@ def print_report(report: CompressionReport) -> None:
     print_table([header[j] for j in known], [[row[j] for j in known] for row in rows])
     size, errors = report.summary().split("\n")
     say(f"{size}\n{errors}" if "weights" in (header[j] for j in known) else size)
-
-
-def _check_options(args: argparse.Namespace) -> list[str] | str:
-    """Numbers in their ranges, before any file is read; the methods' names."""
-    from sparsecode._validation import check_int, check_option, check_real
-    from sparsecode.layers import FAMILIES
-
-    check_real(args.budget, "--budget", low=0, high=1, open_low=True)
-    check_int(args.seed, "--seed", low=0, high=2**32 - 1)
-    if args.threads is not None:
-        check_int(args.threads, "--threads")
-    names = [name.strip() for given in args.method or ["all"] for name in given.split(",")]
-    for name in names:
-        check_option(name, "--method", [*FAMILIES, "all"])
-    return "all" if "all" in names else names

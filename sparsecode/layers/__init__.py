@@ -22,6 +22,8 @@ from sparsecode.layers.factorizations import (
     refit,
     unpack,
 )
+from sparsecode.layers.frontiers import Frontier, FrontierPoint, frontier
+from sparsecode.layers.manifest import manifest
 from sparsecode.layers.network import Layer, Network, as_network, read
 from sparsecode.layers.recipe import Recipe, Rule
 from sparsecode.layers.reencoding import Reencoding, reencode
@@ -40,6 +42,8 @@ __all__ = [
     "Dictionary",
     "EncoderRow",
     "Factorization",
+    "Frontier",
+    "FrontierPoint",
     "HeadResult",
     "Layer",
     "LayerRow",
@@ -59,6 +63,8 @@ __all__ = [
     "compress",
     "distill_head",
     "factorize",
+    "frontier",
+    "manifest",
     "match_outputs",
     "output_error",
     "read",
