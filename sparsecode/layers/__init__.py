@@ -28,6 +28,7 @@ from sparsecode.layers.network import Layer, Network, as_network, read
 from sparsecode.layers.recipe import Recipe, Rule
 from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
+from sparsecode.layers.sequential import distill
 
 __all__ = [
     "FAMILIES",
@@ -61,6 +62,7 @@ __all__ = [
     "as_network",
     "compare_encoders",
     "compress",
+    "distill",
     "distill_head",
     "factorize",
     "frontier",
