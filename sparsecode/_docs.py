@@ -114,7 +114,68 @@ ConvergenceWarning
     If `max_iter` was reached first.
 """
 
+DICTIONARY_LEARNING = """
+Parameters
+----------
+X : array of shape (n_samples, n_features)
+    Signals, one a row.
+n_components : int
+    Atoms.
+n_nonzero_coefs : int, optional
+    Atoms a signal at the most, by orthogonal matching pursuit. Give this, `residual_tol` or both,
+    or `alpha`.
+residual_tol : float, optional
+    A signal takes no more atoms once the l2 norm of its residual (not squared) is at most this.
+alpha : float, optional
+    The weight of the l1 norm of the codes, which are those of the lasso then.
+"""
+
+DICTIONARY_LEARNING_ITERATIONS = """
+max_iter : int, default=20
+    Iterations at the most: one coding of all signals and one update of all atoms each.
+init : {"data", "svd", "dct"}, array of shape (n_components, n_features) or DictionaryResult, \
+optional
+    The first atoms: different signals that are not zero ("data", the default), right singular
+    vectors and random ones behind them, cosines, or those given. From a result of the same learner
+    and data the run goes on as if it had not ended, to the bit, if `random_state` is None.
+tol : float, optional
+    Stop when an iteration changes the objective by less than this fraction; by default
+    all `max_iter` iterations are done. The problem is not convex: a small change certifies
+    no more than that the descent has come to rest.
+missing_values : {None, np.nan}, default=None
+    With `np.nan`, entries that are NaN are unknown, and the objective is over the others.
+positive : bool, default=False
+    Atoms and codes without negative entries.
+random_state : int, RandomState, Generator or None, default=None
+    Draws the first atoms, and the order of the updates where there is one.
+n_threads : int, optional
+    Threads of the coding step. The result does not depend on it.
+callback : callable, optional
+    Called after each iteration with the named numbers of the history; a true answer stops.
+
+Returns
+-------
+DictionaryResult
+    `dictionary`, `codes` (CSR), `objective`, `certificate` (the last relative change of the
+    objective), `n_iter`, `status`, `converged` and `history`, which also has `"relative_error"`,
+    ``||X - C D||_F / ||X||_F``, `"n_nonzero"`, the mean over the signals, `"coherence"`, the
+    largest of two atoms, and `"n_replaced"`: atoms that were used by no signal or nearly equal to
+    another one, replaced by the worst-coded signals, none of them twice.
+
+Raises
+------
+ValueError
+    If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+
+Warns
+-----
+ConvergenceWarning
+    If `tol` was given and `max_iter` was reached first.
+"""
+
 SECTIONS = {
+    "dictionary_learning_iterations": DICTIONARY_LEARNING_ITERATIONS,
+    "dictionary_learning": DICTIONARY_LEARNING,
     "penalized_least_squares": PENALIZED_LEAST_SQUARES,
     "atoms_and_signals": ATOMS_AND_SIGNALS,
     "pursuit": PURSUIT,

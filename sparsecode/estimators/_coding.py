@@ -18,7 +18,7 @@ __all__ = ["SparseCoder"]
 
 # scikit-learn's name of an algorithm, ours, and the parameters that it uses.
 ALGORITHMS = {
-    "omp": ("omp", {"n_nonzero_coefs", "residual_tol"}),
+    "omp": ("omp", {"n_nonzero_coefs", "residual_tol", "positive"}),
     "ols": ("ols", {"n_nonzero_coefs", "residual_tol"}),
     "gradient_pursuit": ("gradient_pursuit", {"n_nonzero_coefs"}),
     "iht": ("iht", {"n_nonzero_coefs", "tol", "max_iter"}),
@@ -74,7 +74,7 @@ class SparseCoder(Transformer):
     split_sign : bool, default=False
         Codes of twice the width: the positive parts, then the sizes of the negative ones.
     positive_code : bool, default=False
-        For `lasso_cd`, `lasso_lars`, `lars` and `threshold`: only coefficients that are not
+        For `omp`, `lasso_cd`, `lasso_lars`, `lars` and `threshold`: only coefficients that are not
         negative.
     transform_tol : float, optional
         For `lasso_cd`: duality gap over the objective at zero, of each signal; for `iht`: change in

@@ -13,7 +13,7 @@ from sparsecode.solvers._result import (
 from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.coordinate import coordinate_descent
-from sparsecode.solvers.dictionary import ksvd
+from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
@@ -53,6 +53,7 @@ __all__ = [
     "lars",
     "lasso_path",
     "matching_pursuit",
+    "mod",
     "ols",
     "omp",
     "principal_component_pursuit",

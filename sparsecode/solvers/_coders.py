@@ -16,7 +16,7 @@ from sparsecode.solvers._tiles import CodeTile
 
 # A new algorithm is a line here, one in `Coder.of_tiles`, and one in the registry of the tests.
 USES = {
-    "omp": {"n_nonzero_coefs", "residual_tol"},
+    "omp": {"n_nonzero_coefs", "residual_tol", "positive"},
     "ols": {"n_nonzero_coefs", "residual_tol"},
     "gradient_pursuit": {"n_nonzero_coefs"},
     "iht": {"n_nonzero_coefs", "tol", "max_iter"},
@@ -84,7 +84,7 @@ class Coder(NamedTuple):
             assert k is not None
             return iht(D, k, self.tol, self.limit)
         if alpha is None:
-            return _tiles.pursuit(D, self.algorithm == "ols", k, target)
+            return _tiles.pursuit(D, self.algorithm == "ols", k, target, self.positive)
         if self.algorithm == "threshold":
             return _tiles.threshold(D, alpha, self.positive)
         return _tiles.lasso(D, alpha, self.positive, self.tol, self.limit)

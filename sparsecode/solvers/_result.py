@@ -117,10 +117,13 @@ class DictionaryResult(Result):
         The atoms, one a row, of unit norm.
     codes : scipy.sparse.csr_array of shape (n_samples, n_components)
         ``X ~ codes @ dictionary``.
+    state : object
+        What a further call with this result for `init` goes on from.
     """
 
     dictionary: np.ndarray
     codes: sp.csr_array
+    state: Any = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

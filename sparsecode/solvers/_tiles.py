@@ -57,7 +57,11 @@ def _gram(D: np.ndarray) -> np.ndarray:
 
 
 def pursuit(
-    D: np.ndarray, least_squares: bool, n_nonzero_coefs: int | None, residual_tol: float | None
+    D: np.ndarray,
+    least_squares: bool,
+    n_nonzero_coefs: int | None,
+    residual_tol: float | None,
+    positive: bool = False,
 ) -> CodeTile:
     from sparsecode.solvers._kernels.greedy import pursuit_tile
 
@@ -81,10 +85,18 @@ def pursuit(
         counts, energies = np.empty(TILE, dtype=np.int64), np.empty(TILE)
         with np.errstate(over="ignore"):
             energy_target = np.square(target / units[:, 0])
-        total = pursuit_tile(
-            product(tile, D.T), gram, tile, D, energy_target, least_squares, limit,
-            indices, values, counts, energies, places,
-        )  # fmt: skip
+        correlation = product(tile, D.T)
+        if positive:
+            from sparsecode.solvers._kernels.positive import positive_pursuit_tile
+
+            total = positive_pursuit_tile(
+                correlation, gram, tile, D, energy_target, limit, indices, values, counts, energies
+            )
+        else:
+            total = pursuit_tile(
+                correlation, gram, tile, D, energy_target, least_squares, limit,
+                indices, values, counts, energies, places,
+            )  # fmt: skip
         indices, values = indices[:total], values[:total]
         scales = [] if np.all(units == 1) else [np.repeat(units, counts)]
         scales += [] if ordinary_atoms else [1 / atom_units[indices]]

@@ -1,100 +1,75 @@
-r"""Dictionary learning: atoms and codes with ``X ~ codes @ dictionary``."""
+r"""Dictionary learning in batches: atoms and codes with ``X ~ codes @ dictionary``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._threads import check_n_threads
-from sparsecode._validation import (
-    RandomSource,
-    check_array,
-    check_int,
-    check_option,
-    check_random_state,
-    check_real,
-)
-from sparsecode.operators import overcomplete_dct
+from sparsecode._docs import documented
+from sparsecode._validation import check_int, check_option, check_real
+from sparsecode.solvers._learning import Learner, energy_of, repaired
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers.encoding import sparse_encode
 
-__all__ = ["ksvd"]
+__all__ = ["ksvd", "mod"]
 
-COHERENCE = 0.99  # two atoms closer than this are one atom too many (Aharon et al.)
+EXACT_PASSES = 100  # power iterations of the exact update at the most; few are needed
 
 
 class _Iterate(NamedTuple):
     D: np.ndarray
     codes: sp.csr_array
-    energy: float  # ||X - codes @ D||_F^2
-    n_replaced: int
+    energy: float  # ||X - codes @ D||_F^2 where X was observed
+    coherence: float
+    n_replaced: int  # before the codes were found
+    next_D: np.ndarray  # after repair
+    taken: np.ndarray
 
 
+class _Updated(NamedTuple):
+    D: np.ndarray
+    codes: sp.csr_array
+    R: np.ndarray
+
+
+Update = Callable[[Learner, np.ndarray, sp.csr_array], _Updated]
+
+
+@documented
 def ksvd(
     X: Any,
     n_components: int,
     *,
-    n_nonzero_coefs: int,
-    max_iter: int = 20,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+    alpha: float | None = None,
     update: str = "approximate",
+    max_iter: int = 20,
     init: Any = None,
     tol: float | None = None,
+    missing_values: float | None = None,
+    positive: bool = False,
     random_state: Any = None,
     n_threads: int | None = None,
     callback: Callback | None = None,
 ) -> DictionaryResult:
-    r"""K-SVD: codes by orthogonal matching pursuit, then atom by atom the best rank-one fit.
+    r"""K-SVD: codes of all signals, then atom by atom the best rank-one fit.
 
     .. math:: \min_{C, D} \tfrac12 \|X - C D\|_F^2 \quad \text{s.t.} \quad
               \|c_i\|_0 \le k, \; \|d_j\|_2 = 1
 
-    Parameters
-    ----------
-    X : array of shape (n_samples, n_features)
-        Signals, one a row.
-    n_components : int
-        Atoms.
-    n_nonzero_coefs : int
-        Atoms a signal, :math:`k`.
-    max_iter : int, default=20
-        Iterations at the most: one coding of all signals and one sweep over all atoms each.
+    or with the fewest atoms whose residual is at most `residual_tol`, or with
+    :math:`\alpha \|C\|_1` beside the squares. With the supports of the codes held, each update of
+    an atom and its coefficients lowers the objective.
+
+    %(dictionary_learning)s
     update : {"approximate", "exact"}, default="approximate"
         One power iteration an atom, or enough of them for the leading singular pair.
-    init : {"data", "dct"} or array of shape (n_components, n_features), optional
-        The first atoms; different signals that are not zero by default ("data").
-    tol : float, optional
-        Stop when an iteration changes the objective by less than this fraction; by default
-        all `max_iter` iterations are done. The problem is not convex: a small change certifies
-        no more than that the descent has come to rest.
-    random_state : int, RandomState, Generator or None, default=None
-        Draws the first atoms and the order of the updates.
-    n_threads : int, optional
-        Threads of the coding step. The result does not depend on it.
-    callback : callable, optional
-        Called after each iteration with the named numbers of the history; a true answer stops.
-
-    Returns
-    -------
-    DictionaryResult
-        `dictionary`, `codes` (CSR), `objective`, `certificate` (the last relative decrease),
-        `n_iter`, `status`, `converged` and `history`, which also has `"relative_error"`,
-        ``||X - C D||_F / ||X||_F``, and `"n_replaced"`: atoms that were used by no signal or nearly
-        equal to another one, replaced by the worst-coded signals.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If `tol` was given and `max_iter` was reached first.
+    %(dictionary_learning_iterations)s
 
     References
     ----------
@@ -113,100 +88,193 @@ def ksvd(
     >>> result.codes.shape, bool(result.history["relative_error"][-1] < 0.3)
     ((500, 12), True)
     """
-    X = check_array(X, "X")
-    n_components = check_int(n_components, "n_components")
-    limit = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n_components)
     check_option(update, "update", ("approximate", "exact"))
+    n_passes = 1 if update == "approximate" else EXACT_PASSES
+
+    def sweep(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Updated:
+        return _swept(learner, D, codes, n_passes)
+
+    learner = Learner.checked(
+        X, n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol, alpha=alpha,
+        positive=positive, init=init, missing_values=missing_values, random_state=random_state,
+        n_threads=n_threads,
+    )  # fmt: skip
+    return _learned(learner, sweep, max_iter, tol, callback, "ksvd")
+
+
+@documented
+def mod(
+    X: Any,
+    n_components: int,
+    *,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+    alpha: float | None = None,
+    max_iter: int = 20,
+    init: Any = None,
+    tol: float | None = None,
+    missing_values: float | None = None,
+    positive: bool = False,
+    random_state: Any = None,
+    n_threads: int | None = None,
+    callback: Callback | None = None,
+) -> DictionaryResult:
+    r"""The method of optimal directions: codes of all signals, then all atoms by least squares.
+
+    .. math:: \min_{C, D} \tfrac12 \|X - C D\|_F^2 \quad \text{s.t.} \quad
+              \|c_i\|_0 \le k, \; \|d_j\|_2 = 1
+
+    with codes as in `ksvd`. With these held the least squares fit
+    :math:`D = (C^T C)^{+} C^T X` lowers the squared error as far as it goes; its atoms then come
+    to unit norm, and their coefficients with them, which leaves the product as it is. (With
+    `alpha` the l1 norm changes by that, and the objective may rise.) With `positive` each entry of
+    an atom moves to its own minimum in turn.
+
+    %(dictionary_learning)s
+    %(dictionary_learning_iterations)s
+
+    References
+    ----------
+    Engan, Aase and Husoy, "Method of optimal directions for frame design", 1999.
+
+    Examples
+    --------
+    >>> from sparsecode.datasets import make_sparse_coded_signals
+    >>> from sparsecode.solvers import mod
+    >>> data = make_sparse_coded_signals(
+    ...     500, n_components=12, n_features=8, n_nonzero_coefs=2, random_state=0
+    ... )
+    >>> result = mod(data.X, 12, n_nonzero_coefs=2, max_iter=50, random_state=0)
+    >>> bool(result.history["relative_error"][-1] < 0.4)
+    True
+    """
+    learner = Learner.checked(
+        X, n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol, alpha=alpha,
+        positive=positive, init=init, missing_values=missing_values, random_state=random_state,
+        n_threads=n_threads,
+    )  # fmt: skip
+    return _learned(learner, _least_squares, max_iter, tol, callback, "mod")
+
+
+def _learned(
+    learner: Learner,
+    update: Update,
+    max_iter: int,
+    tol: float | None,
+    callback: Callback | None,
+    name: str,
+) -> DictionaryResult:
+    """Run it: every batch learner differs in the update of the atoms alone."""
     tol = None if tol is None else check_real(tol, "tol", low=0)
     max_iter = check_int(max_iter, "max_iter")
-    rng, n_threads = check_random_state(random_state), check_n_threads(n_threads)
-    unit = unit_of(magnitude(X), X.dtype)
-    X = np.ascontiguousarray(to_units(X, unit))
-    D = _initial_atoms(X, n_components, init, rng)
-    total = _energy(X)
-    previous = total
+    signals, coding = learner.signals, learner.coding
+    previous = 0.5 * signals.energy
+    squared_unit = signals.unit * signals.unit
 
     def measure(iterate: _Iterate) -> dict[str, float]:
         nonlocal previous
+        objective = coding.objective(iterate.energy, iterate.codes)
         # Repair may raise the error once: that is no rest either, hence the absolute value.
-        decrease = abs(previous - iterate.energy) / previous if previous > 0 else 0.0
-        previous = iterate.energy
+        decrease = abs(previous - objective) / previous if previous > 0 else 0.0
+        previous = objective
+        relative = iterate.energy / signals.energy if signals.energy > 0 else 0.0
         return {
-            "objective": 0.5 * iterate.energy * unit * unit,
+            "objective": objective * squared_unit,
             "certificate": decrease,
-            "relative_error": float(np.sqrt(iterate.energy / total)) if total > 0 else 0.0,
+            "relative_error": float(np.sqrt(relative)),
+            "n_nonzero": np.count_nonzero(iterate.codes.data) / len(signals.X),
+            "coherence": iterate.coherence,
             "n_replaced": iterate.n_replaced,
         }
 
     last, ending = run(
-        _ksvd(X, D, limit, 1 if update == "approximate" else 100, rng, n_threads),
-        measure, tol=tol, max_iter=max_iter, callback=callback, name="ksvd",
+        _alternation(learner, update), measure, tol=tol, max_iter=max_iter, callback=callback,
+        name=name,
     )  # fmt: skip
-    codes = last.codes
-    codes.data = from_units(codes.data, unit, name="codes")
-    return DictionaryResult(dictionary=last.D, codes=codes, **ending)
+    return learner.result(last, ending)
 
 
-def _initial_atoms(X: np.ndarray, n_components: int, init: Any, rng: RandomSource) -> np.ndarray:
-    if init is None or isinstance(init, str):
-        if check_option(init or "data", "init", ("data", "dct")) == "dct":
-            return overcomplete_dct(n_components, X.shape[1]).astype(X.dtype)
-        candidates = np.flatnonzero(np.linalg.norm(X, axis=1))
-        atoms = X[rng.permutation(candidates)[:n_components]]
-        if atoms.shape[0] < n_components:  # too few signals: the rest is random
-            more = rng.standard_normal((n_components - atoms.shape[0], X.shape[1])).astype(X.dtype)
-            atoms = np.vstack([atoms, more])
-    else:
-        atoms = check_array(init, "init").astype(X.dtype)
-        if atoms.shape != (n_components, X.shape[1]):
-            raise ValueError(
-                f"init has shape {atoms.shape}; it has to be {(n_components, X.shape[1])}"
-            )
-        atoms = to_units(atoms, unit_of(magnitude(atoms), atoms.dtype))
-    norms = np.linalg.norm(atoms, axis=1, keepdims=True)
-    if not np.all(norms > 0):
-        raise ValueError("init has a zero atom; every atom needs a direction")
-    return np.ascontiguousarray(atoms / norms)
-
-
-def _ksvd(
-    X: np.ndarray, D: np.ndarray, limit: int, n_passes: int, rng: RandomSource, n_threads: int
-) -> Iterator[_Iterate]:
-    from sparsecode.solvers._kernels.dictionary import sweep_atoms
-
-    taken = np.zeros(X.shape[0], dtype=bool)  # signals that became atoms by repair
-    n_replaced = 0
+def _alternation(learner: Learner, update: Update) -> Iterator[_Iterate]:
+    signals, coding, missing = learner.signals, learner.coding, learner.signals.observed is not None
+    D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
-        codes = sparse_encode(X, D, n_nonzero_coefs=limit, n_threads=n_threads)
-        R, D = X - codes @ D, D.copy()
-        # The same pattern by columns, holding where each atom's coefficients stand in the rows.
-        places = sp.csr_array(
-            (np.arange(codes.nnz), codes.indices, codes.indptr), shape=codes.shape
-        ).tocsc()
-        sweep_atoms(
-            R, D, rng.permutation(D.shape[0]), places.indptr, places.indices, places.data,
-            codes.data, n_passes, 1e-6, np.empty(D.shape[1], dtype=D.dtype),
-        )  # fmt: skip
-        yield _Iterate(D, codes, _energy(R), n_replaced)
-        D, n_replaced = _repair(X, D, R, np.diff(places.indptr), taken)
+        codes = coding.codes(signals.given, D, learner.n_threads, missing=missing)
+        D, codes, R = update(learner, D, codes)
+        uses = np.bincount(codes.indices, minlength=len(D))
+        next_D, taken, replaced, coherence = repaired(signals, D, R, uses, taken, coding.positive)
+        yield _Iterate(D, codes, energy_of(R), coherence, n_replaced, next_D, taken)
+        D, n_replaced = next_D, replaced
 
 
-def _repair(
-    X: np.ndarray, D: np.ndarray, R: np.ndarray, uses: np.ndarray, taken: np.ndarray
-) -> tuple[np.ndarray, int]:
-    """Unused atoms, and the later of two nearly equal ones, become the worst-coded signals."""
-    coherence = np.triu(np.abs(D @ D.T), 1)
-    poor = np.flatnonzero((uses == 0) | np.any(coherence > COHERENCE, axis=0))
-    energy = np.einsum("ij,ij->i", R, R)
-    energy[taken] = 0
-    worst = np.argsort(-energy, kind="stable")[: poor.size]
-    worst = worst[energy[worst] > 0]
-    poor = poor[: worst.size]
-    taken[worst] = True
-    D = D.copy()
-    D[poor] = X[worst] / np.linalg.norm(X[worst], axis=1, keepdims=True)
-    return D, poor.size
+def _swept(learner: Learner, D: np.ndarray, codes: sp.csr_array, n_passes: int) -> _Updated:
+    """One K-SVD sweep, the atoms in random order."""
+    from sparsecode.solvers._kernels.dictionary import sweep_atoms, sweep_observed_atoms
+
+    signals, dtype = learner.signals, D.dtype
+    R, D = signals.residual(codes, D), D.copy()
+    # The same pattern by columns, holding where each atom's coefficients stand in the rows.
+    places = sp.csr_array(
+        (np.arange(codes.nnz), codes.indices, codes.indptr), shape=codes.shape
+    ).tocsc()
+    options = (
+        D, learner.rng.permutation(len(D)), places.indptr, places.indices, places.data, codes.data,
+        dtype.type(learner.coding.alpha or 0), learner.coding.positive, n_passes, dtype.type(1e-6),
+        np.empty((3, D.shape[1]), dtype=dtype),
+    )  # fmt: skip
+    if signals.observed is None:
+        sweep_atoms(R, *options)
+    else:
+        sweep_observed_atoms(R, signals.observed, *options)
+    return _Updated(D, codes, R)
 
 
-def _energy(R: np.ndarray) -> float:
-    return float(np.sum(np.square(R), dtype=np.float64))
+def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Updated:
+    """All atoms at once, then to unit norm."""
+    signals = learner.signals
+    if learner.coding.positive:
+        fitted = _descended(learner, D, codes)
+    elif signals.observed is None:
+        fitted = _solved((codes.T @ codes).toarray(), codes.T @ signals.X, D)
+    else:  # each feature is seen by signals of its own
+        fitted = np.empty_like(D)
+        for f, seen in enumerate(signals.observed.T):
+            C = codes[seen]
+            gram, correlation = (C.T @ C).toarray(), C.T @ signals.X[seen, f : f + 1]
+            fitted[:, f : f + 1] = _solved(gram, correlation, D[:, f : f + 1])
+    norms = np.linalg.norm(fitted, axis=1)
+    alive = norms > 0
+    new = np.where(alive[:, None], fitted, D)
+    new[alive] /= norms[alive, None]
+    scaled = codes.copy()
+    scaled.data = codes.data * np.where(alive, norms, 0)[codes.indices]
+    return _Updated(new, scaled, signals.residual(scaled, new))
+
+
+def _solved(gram: np.ndarray, correlation: np.ndarray, D: np.ndarray) -> np.ndarray:
+    """The least squares atoms; an atom that no code uses stays as it is."""
+    used = np.diag(gram) > 0
+    fitted = D.copy()
+    A, B = gram[np.ix_(used, used)].astype(np.float64), correlation[used].astype(np.float64)
+    values, vectors = scipy.linalg.eigh(A, check_finite=False)
+    kept = values > len(values) * np.finfo(D.dtype).eps * max(values[-1], 0) if len(values) else []
+    V = vectors[:, kept]
+    fitted[used] = (V / values[kept]) @ (V.T @ B)
+    return fitted
+
+
+def _descended(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> np.ndarray:
+    """Each entry of each atom to its minimum in turn, on what was observed; none below zero."""
+    signals, C = learner.signals, codes.tocsc()
+    fitted, R = D.copy(), signals.residual(codes, D)
+    for k in range(len(D)):
+        users, g = C.indices[C.indptr[k] : C.indptr[k + 1]], C.data[C.indptr[k] : C.indptr[k + 1]]
+        if users.size == 0:
+            continue
+        seen = np.ones((1, 1)) if signals.observed is None else signals.observed[users]
+        weight = np.broadcast_to((g * g) @ np.broadcast_to(seen, (users.size, seen.shape[1])),
+                                 D.shape[1:])  # fmt: skip
+        step = np.divide(g @ R[users], weight, out=np.zeros_like(D[k]), where=weight > 0)
+        moved = np.maximum(fitted[k] + step, 0)
+        R[users] -= np.outer(g, moved - fitted[k]) * seen
+        fitted[k] = moved
+    return fitted

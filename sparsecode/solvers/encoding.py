@@ -79,7 +79,8 @@ def sparse_encode(
     alpha : float, optional
         For `lasso` and `threshold`, which need it, and `lars`: the weight of the l1 norm, positive.
     positive : bool, default=False
-        For `lasso`, `lars` and `threshold`: only coefficients that are not negative.
+        For `omp`, `lasso`, `lars` and `threshold`: only coefficients that are not negative. `omp`
+        then fits the atoms taken by nonnegative least squares.
     tol : float, optional
         For `lasso`: duality gap over the objective at zero, of each signal. For `iht`: change of
         the coefficients in an iteration over their size. 1e-6 by default.

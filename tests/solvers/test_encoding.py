@@ -280,7 +280,7 @@ def test_memory_order_and_dtype_of_the_input(tmp_path) -> None:
         ({"algorithm": "iht", "n_nonzero_coefs": 2, "alpha": 1.0}, ValueError, "alpha is not used"),
         ({"alpha": 1.0}, ValueError, "alpha is not used by omp"),
         ({"algorithm": "ols", "tol": 1.0}, ValueError, "tol is not used by ols"),
-        ({"positive": True}, ValueError, "positive is not used by omp"),
+        ({"algorithm": "ols", "positive": True}, ValueError, "positive is not used by ols"),
         ({"max_iter": 5}, ValueError, "max_iter is not used by omp"),
         ({"algorithm": "lasso"}, ValueError, "algorithm='lasso' needs alpha"),
         ({"algorithm": "lasso", "alpha": 0.0}, ValueError, "alpha"),

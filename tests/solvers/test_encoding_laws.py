@@ -26,6 +26,7 @@ ALGORITHMS = [
     {"algorithm": "lars", "residual_tol": 0.5},
     {"algorithm": "iht", "n_nonzero_coefs": 4, "tol": 1e-2},
     {"algorithm": "gradient_pursuit", "n_nonzero_coefs": 4},
+    {"algorithm": "omp", "n_nonzero_coefs": 4, "positive": True},
 ]
 every_algorithm = pytest.mark.parametrize(
     "options", ALGORITHMS, ids=lambda o: "-".join(map(str, o.values()))

@@ -1,7 +1,8 @@
-"""Codes of `lars`, `iht` and gradient pursuit against other solvers of the same problems."""
+"""Codes of `lars`, `iht`, gradient and positive pursuits against other solvers."""
 
 import numpy as np
 import pytest
+from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode.datasets import load_image_patches
@@ -184,3 +185,43 @@ def test_gradient_pursuit_on_orthonormal_atoms_is_exact() -> None:
     X = np.random.default_rng(13).standard_normal((20, 6))
     codes = sparse_encode(X, np.eye(6), algorithm="gradient_pursuit", n_nonzero_coefs=6)
     assert np.linalg.norm(X - codes.toarray()) < 0.2 * np.linalg.norm(X)
+
+
+def textbook_positive_omp(x, D, k):
+    """The largest positive correlation, then nonnegative least squares."""
+    taken, code = [], np.zeros(len(D))
+    for _ in range(k):
+        correlation = D @ (x - code @ D)
+        correlation[taken] = -np.inf
+        if correlation.max() <= 1e-12:
+            break
+        taken.append(int(np.argmax(correlation)))
+        code[:] = 0
+        code[taken] = nnls(D[taken].T, x)[0]
+    return code
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_positive_omp_is_the_textbook_signal_by_signal(k) -> None:
+    X, D = signals(14)
+    codes = sparse_encode(X, D, n_nonzero_coefs=k, positive=True).toarray()
+    assert codes.min() >= 0
+    same = 0
+    for x, code in zip(X, codes, strict=True):
+        expected = textbook_positive_omp(x, D, k)
+        left = np.count_nonzero(expected) < k  # an atom that left gives its place to another
+        same += not left
+        if not left:
+            np.testing.assert_allclose(code, expected, atol=1e-8)
+        assert np.linalg.norm(x - code @ D) <= np.linalg.norm(x - expected @ D) + 1e-9
+    assert same > 20
+
+
+def test_positive_omp_stops_at_its_target_and_where_nothing_helps() -> None:
+    X, D = signals(15)
+    inside = np.random.default_rng(15).random((40, 30)) @ np.abs(D)  # sums of the atoms
+    codes = sparse_encode(inside, np.abs(D), residual_tol=0.8, positive=True)
+    assert np.linalg.norm(inside - codes @ np.abs(D), axis=1).max() <= 0.8
+    assert codes.data.min() > 0
+    negative = sparse_encode(-np.abs(X), np.abs(D), n_nonzero_coefs=3, positive=True)
+    assert negative.nnz == 0
