@@ -13,6 +13,7 @@ __version__ = "0.1.0.dev0"
 
 _ESTIMATORS = (
     "KSVD",
+    "MOD",
     "CompressedSensing",
     "ElasticNet",
     "Lasso",
@@ -25,6 +26,7 @@ _ESTIMATORS = (
 
 __all__ = [
     "KSVD",
+    "MOD",
     "CompressedSensing",
     "ElasticNet",
     "Lasso",
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     )
     from sparsecode.estimators import (
         KSVD,
+        MOD,
         CompressedSensing,
         ElasticNet,
         Lasso,

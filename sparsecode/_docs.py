@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
+Class = TypeVar("Class", bound=type)
 
 PENALIZED_LEAST_SQUARES = """
 Parameters
@@ -173,7 +174,74 @@ ConvergenceWarning
     If `tol` was given and `max_iter` was reached first.
 """
 
+DICTIONARY_LEARNER = """
+Parameters
+----------
+n_components : int, optional
+    Atoms; the number of features by default.
+n_nonzero_coefs : int, optional
+    Atoms a signal at the most, :math:`k`, by orthogonal matching pursuit. By default a tenth of the
+    features, at least one, where neither `residual_tol` nor `alpha` is given.
+residual_tol : float, optional
+    A signal takes no more atoms once the l2 norm of its residual (not squared) is at most this.
+alpha : float, optional
+    The weight of the l1 norm of the codes, which are those of the lasso then.
+"""
+
+DICTIONARY_LEARNER_REST = """
+max_iter : int, default=20
+    Iterations at the most: one coding of all signals and one update of all atoms each.
+init : {"data", "svd", "dct"}, array of shape (n_components, n_features) or DictionaryResult, \
+default="data"
+    The first atoms: different signals that are not zero, right singular vectors and random ones
+    behind them, cosines, those given, or those of a result to go on from.
+tol : float, optional
+    Stop when an iteration changes the objective by less than this fraction; by default
+    all `max_iter` iterations are done. The problem is not convex: a small change certifies
+    no more than that the descent has come to rest.
+missing_values : {None, np.nan}, default=None
+    With `np.nan`, entries that are NaN are unknown, in `fit` and in `transform`.
+positive : bool, default=False
+    Atoms and codes without negative entries.
+sparse_output : bool, default=False
+    Codes as CSR, whose memory grows with the nonzeros alone.
+random_state : int, RandomState, Generator or None, default=None
+    Draws the first atoms, and the order of the updates where there is one; the same integer gives
+    the same bits.
+n_threads : int, optional
+    Threads of the coding, which change no bit; None means the cores this process was given,
+    1 inside a joblib worker.
+
+Attributes
+----------
+components_ : ndarray of shape (n_components, n_features)
+    The atoms, one a row, of unit norm.
+n_nonzero_coefs_ : int or None
+    Atoms a signal at the most.
+n_iter_ : int
+    Iterations done.
+error_ : float
+    ``||X - C D||_F / ||X||_F`` after the last iteration.
+history_ : dict of str to ndarray
+    One entry an iteration: ``"objective"``, ``"relative_error"``, ``"n_nonzero"``,
+    ``"coherence"``, ``"n_replaced"`` and more, as the solver describes them.
+n_features_in_ : int
+    Features seen by `fit`.
+
+Raises
+------
+ValueError
+    From `fit`, if a parameter is out of range or an entry of the data is NaN or infinite.
+
+Warns
+-----
+ConvergenceWarning
+    If `tol` was given and `max_iter` was reached first, or `residual_tol` is out of reach.
+"""
+
 SECTIONS = {
+    "dictionary_learner_rest": DICTIONARY_LEARNER_REST,
+    "dictionary_learner": DICTIONARY_LEARNER,
     "dictionary_learning_iterations": DICTIONARY_LEARNING_ITERATIONS,
     "dictionary_learning": DICTIONARY_LEARNING,
     "penalized_least_squares": PENALIZED_LEAST_SQUARES,
@@ -186,9 +254,20 @@ SECTIONS = {
 
 def documented(function: Function) -> Function:
     """Put the shared sections where the docstring names them, as ``%(name)s``."""
-    if function.__doc__:
-        doc = inspect.cleandoc(function.__doc__)
-        for name, text in SECTIONS.items():
-            doc = doc.replace(f"%({name})s", textwrap.dedent(text).strip())
-        function.__doc__ = doc
+    function.__doc__ = _filled(function.__doc__)
     return function
+
+
+def documented_class(cls: Class) -> Class:
+    """The same for a class."""
+    cls.__doc__ = _filled(cls.__doc__)
+    return cls
+
+
+def _filled(doc: str | None) -> str | None:
+    if not doc:  # python -OO
+        return doc
+    doc = inspect.cleandoc(doc)
+    for name, text in SECTIONS.items():
+        doc = doc.replace(f"%({name})s", textwrap.dedent(text).strip())
+    return doc

@@ -3,7 +3,7 @@
 from sparsecode.estimators._coding import SparseCoder
 from sparsecode.estimators._completion import MatrixCompletion
 from sparsecode.estimators._compressed_sensing import CompressedSensing
-from sparsecode.estimators._dictionary import KSVD
+from sparsecode.estimators._dictionary import KSVD, MOD
 from sparsecode.estimators._linear import ElasticNet, Lasso
 from sparsecode.estimators._linear_cv import LassoCV
 from sparsecode.estimators._linear_greedy import OrthogonalMatchingPursuit
@@ -11,6 +11,7 @@ from sparsecode.estimators._robust_pca import RobustPCA
 
 __all__ = [
     "KSVD",
+    "MOD",
     "CompressedSensing",
     "ElasticNet",
     "Lasso",

@@ -12,6 +12,7 @@ from sparsecode.solvers._run import warn_inaccurate, warn_not_converged, warn_ou
 from sparsecode.solvers._tile_gradient import gradient_pursuit
 from sparsecode.solvers._tile_iht import iht
 from sparsecode.solvers._tile_lars import lars
+from sparsecode.solvers._tile_rescue import finished_by_the_path
 from sparsecode.solvers._tiles import CodeTile
 
 # A new algorithm is a line here, one in `Coder.of_tiles`, and one in the registry of the tests.
@@ -87,7 +88,11 @@ class Coder(NamedTuple):
             return _tiles.pursuit(D, self.algorithm == "ols", k, target, self.positive)
         if self.algorithm == "threshold":
             return _tiles.threshold(D, alpha, self.positive)
-        return _tiles.lasso(D, alpha, self.positive, self.tol, self.limit)
+        descent = _tiles.lasso(D, alpha, self.positive, self.tol, self.limit)
+        if self.max_iter is not None:
+            return descent
+        path = lars(D, None, None, alpha, self.positive, None)
+        return finished_by_the_path(descent, path, D, alpha, self.positive, self.tol)
 
     @property
     def limit(self) -> int:

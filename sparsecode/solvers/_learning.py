@@ -76,6 +76,7 @@ class Coding(NamedTuple):
             residual_tol=self.residual_tol,
             alpha=self.alpha,
             positive=self.positive,
+            tol=None if self.alpha is None else coding_tol(D.dtype),
             missing_values=np.nan if missing else None,
             n_threads=n_threads,
         )
@@ -84,6 +85,11 @@ class Coding(NamedTuple):
         """Half the squared residual, and the l1 norm where it has a weight."""
         absolute = 0.0 if self.alpha is None else float(np.abs(codes.data).sum(dtype=np.float64))
         return 0.5 * energy + (self.alpha or 0.0) * absolute
+
+
+def coding_tol(dtype: np.dtype) -> float:
+    """The duality gap that codes are asked for: not far from what single precision allows."""
+    return max(1e-6, 100 * float(np.finfo(dtype).eps))
 
 
 class Signals(NamedTuple):

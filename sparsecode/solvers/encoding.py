@@ -50,7 +50,8 @@ def sparse_encode(
     ``"iht"``: the first problem by iterative hard thresholding (accelerated): a gradient step, of
     which the `n_nonzero_coefs` largest coefficients stay, again and again.
 
-    ``"lasso"``: :math:`\min_c \tfrac12 \|x - c D\|_2^2 + \alpha \|c\|_1` by coordinate descent.
+    ``"lasso"``: :math:`\min_c \tfrac12 \|x - c D\|_2^2 + \alpha \|c\|_1` by coordinate descent,
+    and by the path of `lars` where that crawls (unless `max_iter` is given).
 
     ``"lars"``: the same by homotopy, exactly: the path of minimisers is followed from the smallest
     alpha with a zero code down, to `alpha`, to where one atom more than `n_nonzero_coefs` joins or

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sparsecode import (
     KSVD,
+    MOD,
     CompressedSensing,
     ElasticNet,
     Lasso,
@@ -45,6 +46,9 @@ TRANSFORMERS = [
     SparseCoder("identity", transform_algorithm="iht", transform_n_nonzero_coefs=1),
     KSVD(),
     KSVD(8, n_nonzero_coefs=1, update="exact", init="dct", sparse_output=True),
+    KSVD(4, alpha=0.1, max_iter=3),
+    MOD(),
+    MOD(6, n_nonzero_coefs=1, init="svd", max_iter=3, positive=True, missing_values=np.nan),
     RobustPCA(),
     RobustPCA(method="alternating_projections", rank=1),
     RobustPCA(alpha=0.5, transform_alpha=0.1),
@@ -67,6 +71,7 @@ REGRESSORS = [
 EACH = [
     SparseCoder(n_components=20),
     KSVD(20),
+    MOD(20),
     RobustPCA(),
     CompressedSensing(7),
 ]
@@ -314,7 +319,10 @@ class TestBadInput:
             SparseCoder(transform_alpha=0.1),
             "transform_alpha is not used by omp.*transform_residual_tol",
         ),
-        (SparseCoder(positive_code=True), "positive_code is not used by omp"),
+        (
+            SparseCoder(transform_algorithm="ols", positive_code=True),
+            "positive_code is not used by ols",
+        ),
         (
             SparseCoder(transform_algorithm="lasso_cd", transform_n_nonzero_coefs=2),
             "transform_n_nonzero_coefs is not used",
@@ -334,7 +342,7 @@ class TestBadInput:
         (KSVD(update="fast"), "update has to be one of 'approximate', 'exact', got 'fast'"),
         (KSVD(0), "n_components has to be at least 1, got 0"),
         (KSVD(4, n_nonzero_coefs=5), "n_nonzero_coefs has to be between 1 and 4, got 5"),
-        (KSVD(init="pca"), "init has to be one of 'data', 'dct', got 'pca'"),
+        (KSVD(init="pca"), "init has to be one of 'data', 'dct', 'svd', got 'pca'"),
         (KSVD(3, init=np.eye(4, 12)), r"init has shape \(4, 12\); it has to be \(3, 12\)"),
         (RobustPCA(alpha=0.0), "alpha has to be a finite number"),
         (RobustPCA(transform_alpha=-1.0), "transform_alpha has to be a finite number"),

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparsecode import KSVD, SparseCoder
+from sparsecode import KSVD, MOD, SparseCoder
 from sparsecode.datasets import load_image_patches, make_sparse_coded_signals
-from sparsecode.solvers import ksvd, sparse_encode
+from sparsecode.solvers import ksvd, mod, sparse_encode
 
 DATA = make_sparse_coded_signals(
     400, n_components=12, n_features=8, n_nonzero_coefs=2, random_state=0
 )
 
 
-def test_fit_and_transform_are_the_solvers() -> None:
-    learner = KSVD(12, n_nonzero_coefs=2, max_iter=5, random_state=3).fit(DATA.X)
-    result = ksvd(DATA.X, 12, n_nonzero_coefs=2, max_iter=5, random_state=3)
+@pytest.mark.parametrize(("Learner", "solve"), [(KSVD, ksvd), (MOD, mod)])
+def test_fit_and_transform_are_the_solvers(Learner, solve) -> None:
+    learner = Learner(12, n_nonzero_coefs=2, max_iter=5, random_state=3).fit(DATA.X)
+    result = solve(DATA.X, 12, n_nonzero_coefs=2, max_iter=5, random_state=3)
     np.testing.assert_array_equal(learner.components_, result.dictionary)
     assert learner.n_iter_ == result.n_iter == 5
     assert set(learner.history_) == set(result.history)
@@ -68,3 +69,33 @@ def test_learned_atoms_beat_cosines_on_new_patches() -> None:
 def test_sparse_output_is_a_truth_before_anything_is_learned() -> None:
     with pytest.raises(TypeError, match="sparse_output has to be True or False, got 'yes'"):
         KSVD(sparse_output="yes").fit(np.eye(4))
+
+
+@pytest.mark.parametrize("Learner", [KSVD, MOD])
+@pytest.mark.parametrize(
+    ("coding", "algorithm"),
+    [
+        ({"residual_tol": 0.5}, "omp"),
+        ({"alpha": 0.1}, "lasso"),
+        ({"alpha": 0.1, "positive": True}, "lasso"),
+        ({"n_nonzero_coefs": 2, "positive": True}, "omp"),
+    ],
+)
+def test_transform_codes_as_fit_did(Learner, coding, algorithm) -> None:
+    X = np.abs(DATA.X)
+    learner = Learner(12, max_iter=3, random_state=0, sparse_output=True, **coding).fit(X)
+    tol = {"tol": 1e-6} if algorithm == "lasso" else {}
+    expected = sparse_encode(X, learner.components_, algorithm=algorithm, **coding, **tol)
+    np.testing.assert_array_equal(learner.transform(X).toarray(), expected.toarray())
+
+
+def test_missing_entries_are_filled_by_what_was_learned() -> None:
+    X = DATA.X.copy()
+    holes = np.random.default_rng(0).random(X.shape) < 0.1
+    X[holes] = np.nan
+    learner = KSVD(12, n_nonzero_coefs=2, max_iter=40, missing_values=np.nan, random_state=0)
+    filled = learner.inverse_transform(learner.fit(X).transform(X))
+    rest = np.linalg.norm((filled - DATA.X)[holes]) / np.linalg.norm(DATA.X[holes])
+    assert rest < 0.7
+    with pytest.raises(ValueError, match="contains NaN"):
+        KSVD(12).fit(X)

@@ -225,3 +225,15 @@ def test_positive_omp_stops_at_its_target_and_where_nothing_helps() -> None:
     assert codes.data.min() > 0
     negative = sparse_encode(-np.abs(X), np.abs(D), n_nonzero_coefs=3, positive=True)
     assert negative.nnz == 0
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_atoms_that_are_nearly_one_are_told_apart_by_the_path(positive) -> None:
+    rng = np.random.default_rng(16)
+    D = np.repeat(rng.random((3, 8)), 4, axis=0) + 2e-3 * rng.random((12, 8))
+    X = rng.random((20, 3)) @ rng.random((3, 8))
+    with pytest.warns(ConvergenceWarning, match="lasso did not converge"):
+        sparse_encode(X, D, algorithm="lasso", alpha=0.01, positive=positive, max_iter=2000)
+    codes = sparse_encode(X, D, algorithm="lasso", alpha=0.01, positive=positive)
+    gaps = code_certificates(X, D, codes, alpha=0.01, positive=positive)
+    assert gaps.max() <= 1e-6

@@ -1,0 +1,118 @@
+"""What the dictionary learners share: their parameters, their codes, and what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sparsecode._validation import check_bool, check_int, check_missing_values
+from sparsecode.estimators._base import Transformer, synthesize
+from sparsecode.solvers import DictionaryResult, sparse_encode
+from sparsecode.solvers._learning import coding_tol
+
+CODING = ("n_nonzero_coefs", "residual_tol", "alpha", "positive")
+
+
+class DictionaryLearner(Transformer):
+    """`transform` codes rows in the learned atoms as `fit` did; `inverse_transform` sums them."""
+
+    n_components: int | None
+    n_nonzero_coefs: int | None
+    residual_tol: float | None
+    alpha: float | None
+    positive: bool
+    missing_values: float | None
+    sparse_output: bool
+    n_threads: int | None
+    components_: np.ndarray
+
+    def _learned(self, X: Any, learn: Callable[..., DictionaryResult], **options: Any) -> None:
+        """Run a batch learner and keep what it found."""
+        X = self._checked(X, reset=True)
+        check_bool(self.sparse_output, "sparse_output")
+        n_components = X.shape[1]
+        if self.n_components is not None:
+            n_components = check_int(self.n_components, "n_components")
+        coding = {name: getattr(self, name) for name in CODING}
+        if all(coding[name] is None for name in CODING[:3]):
+            coding["n_nonzero_coefs"] = min(max(1, X.shape[1] // 10), n_components)
+        result = learn(
+            X,
+            n_components,
+            missing_values=self.missing_values,
+            n_threads=self.n_threads,
+            **coding,
+            **options,
+        )
+        self.components_ = result.dictionary
+        self.n_nonzero_coefs_ = coding["n_nonzero_coefs"]
+        self.n_iter_ = result.n_iter
+        self.history_ = dict(result.history)
+        self.error_ = float(self.history_["relative_error"][-1])
+
+    def transform(self, X: Any) -> Any:
+        """Code each row in the learned dictionary.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Signals, one a row.
+
+        Returns
+        -------
+        ndarray or csr_array of shape (n_samples, n_components)
+            The codes; CSR if `sparse_output`.
+        """
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        return sparse_encode(
+            X,
+            self.components_.astype(X.dtype, copy=False),
+            algorithm="omp" if self.alpha is None else "lasso",
+            n_nonzero_coefs=self.n_nonzero_coefs_,
+            residual_tol=self.residual_tol,
+            alpha=self.alpha,
+            positive=self.positive,
+            tol=None if self.alpha is None else coding_tol(X.dtype),
+            missing_values=self.missing_values,
+            sparse_output=self.sparse_output,
+            n_threads=self.n_threads,
+        )
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Signals of given codes, ``codes @ components_``.
+
+        Parameters
+        ----------
+        X : array or sparse array of shape (n_samples, n_components)
+            Codes, one signal's a row.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            The signals.
+        """
+        check_is_fitted(self)
+        return synthesize(X, self.components_)
+
+    def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
+        missing = check_missing_values(self.missing_values)
+        return validate_data(
+            self,
+            X,
+            dtype=(np.float64, np.float32),
+            ensure_all_finite="allow-nan" if missing else True,
+            reset=reset,
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing_values is not None
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.components_.shape[0]
