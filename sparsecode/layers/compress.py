@@ -300,6 +300,7 @@ def _row(
         summary=form.summary,
         shape=form.shape,
         bits=form.bits(),
+        original_bits=8 * weight.size * weight.dtype.itemsize,
         weight_error=output_error(weight, dense),
         calibration_error=errors[0],
         heldout_error=errors[1],

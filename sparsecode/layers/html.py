@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "Table", "png", "render_page", "report_page", "write_page"]
 
 DOTS_PER_INCH = 150
+MOST_BARS = 48  # of the largest layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +191,50 @@ def report_page(report: CompressionReport, title: str) -> str:
         f"{n_layers} could be replaced by structures that take fewer bits; a layer whose form is "
         "“dense” was kept as it is."
     )
+    failed = [
+        f"The layer {name} was kept as it is, because a method failed on it: {reason}."
+        for name, reason in report.failures.items()
+    ]
     return render_page(
         title=title,
-        summary=[f"{asked}The file takes {size}.", kept],
+        summary=[f"{asked}The file takes {size}.", kept, *failed],
         table=Table(
             caption=f"The layers. Bytes and share are of the whole network. "
             f"{errors[0].upper()}{errors[1:]}; “-” is not known.",
             header=header,
             rows=rows,
         ),
+        pictures=_pictures(report),
     )
+
+
+def _pictures(report: CompressionReport) -> list[Picture]:
+    """Bits and errors of the largest layers; none of a file that was read back, without errors."""
+    from matplotlib.figure import Figure
+
+    from sparsecode.plotting import CompressionDisplay
+
+    known = [row for row in report.rows if row.error is not None and row.original_bits]
+    largest = sorted(known, key=lambda row: -row.original_bits)[:MOST_BARS]
+    if not largest:
+        return []
+    layers = {
+        printable(row.name): (row.bits.total / row.original_bits, row.error)
+        for row in known
+        if row in largest
+    }
+    figure = Figure(figsize=(9, 1.2 + 0.24 * len(layers)), layout="constrained")
+    CompressionDisplay(layers).plot(figure.subplots(1, 2))
+    return [
+        Picture(
+            title="Where the bits went, and what was lost",
+            caption="Each layer's bits over those it took before (left), and the error of its "
+            "outputs on the calibration inputs, or of its weights where there are none (right, "
+            "logarithmic; no bar means no error). The allocation gives bits where they save most.",
+            alt="Two bar charts side by side, a bar a layer: share of bits, and relative error.",
+            png=png(figure),
+        )
+    ]
 
 
 def write_page(path: str | os.PathLike[str], page: str) -> None:

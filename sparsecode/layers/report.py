@@ -24,6 +24,8 @@ class LayerRow:
         ``(n_outputs, n_inputs)``.
     bits : Bits
         What the packed arrays take.
+    original_bits : int
+        What the layer took.
     weight_error, calibration_error, heldout_error : float or None
         ``tr((W - W') H (W - W')^T) / tr(W H W^T)`` with the identity, the moments of the
         calibration inputs and those of held-out inputs for `H`; None where that is not known.
@@ -34,9 +36,15 @@ class LayerRow:
     summary: str
     shape: tuple[int, int]
     bits: Bits
+    original_bits: int = 0
     weight_error: float | None = None
     calibration_error: float | None = None
     heldout_error: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """That of the outputs on the calibration inputs, or else of the weights."""
+        return self.weight_error if self.calibration_error is None else self.calibration_error
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 matplotlib is imported by `plot` alone, so a Display can be made, stored and sent without it.
 """
 
+from sparsecode.plotting.compression import CompressionDisplay
 from sparsecode.plotting.convergence import ConvergenceDisplay
 from sparsecode.plotting.decomposition import DecompositionDisplay
 from sparsecode.plotting.dictionary import DictionaryDisplay
@@ -10,6 +11,7 @@ from sparsecode.plotting.frontier import FrontierDisplay
 from sparsecode.plotting.spectrum import SpectrumDisplay
 
 __all__ = [
+    "CompressionDisplay",
     "ConvergenceDisplay",
     "DecompositionDisplay",
     "DictionaryDisplay",

@@ -20,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sparsecode import solvers
 from sparsecode.datasets import make_low_rank_plus_sparse, make_sparse_coded_signals
 from sparsecode.plotting import (
+    CompressionDisplay,
     ConvergenceDisplay,
     DecompositionDisplay,
     DictionaryDisplay,
@@ -42,7 +43,9 @@ DISPLAYS: dict[str, Callable[[], Any]] = {
     "decomposition": lambda: DecompositionDisplay(*PARTS),
     "convergence": lambda: ConvergenceDisplay({"a": HISTORY, "b": HISTORY}),
     "frontier": lambda: FrontierDisplay({"a": ([0.5, 0.1], [0.01, 0.2]), "b": ([0.3], [0.1])}),
+    "compression": lambda: CompressionDisplay({"a": (0.5, 0.01), "b": (0.2, 0.0)}),
 }
+SEVERAL_AXES = {"decomposition": 3, "compression": 2}
 
 
 class Fitted(BaseEstimator):
@@ -74,7 +77,7 @@ def drawn(display: Any) -> Any:
 
 
 def given_axes(name: str, figure: Figure) -> Any:
-    return figure.subplots(1, 3) if name == "decomposition" else figure.subplots()
+    return figure.subplots(1, SEVERAL_AXES[name]) if name in SEVERAL_AXES else figure.subplots()
 
 
 def heights(line: Any) -> np.ndarray:
@@ -95,7 +98,7 @@ def test_plot_returns_itself_and_makes_one_figure(name: str) -> None:
     assert display.plot() is display
     drawn(display)
     assert plt.get_fignums() == [display.figure_.number]
-    assert display.figure_.axes[0] is (display.axes_[0] if name == "decomposition" else display.ax_)
+    assert display.figure_.axes[0] is (display.axes_[0] if name in SEVERAL_AXES else display.ax_)
 
 
 @pytest.mark.parametrize("name", DISPLAYS)
@@ -105,7 +108,7 @@ def test_plot_on_given_axes_makes_no_figure(name: str) -> None:
     display = drawn(DISPLAYS[name]().plot(ax))
     assert plt.get_fignums() == []
     assert display.figure_ is figure
-    if name == "decomposition":
+    if name in SEVERAL_AXES:
         assert list(display.axes_) == list(ax)
     else:
         assert display.ax_ is ax
@@ -150,6 +153,7 @@ print("matplotlib" in sys.modules, "sklearn" in sys.modules, "numba" in sys.modu
         (SpectrumDisplay, "singular_values"),
         (ConvergenceDisplay, "histories"),
         (FrontierDisplay, "curves"),
+        (CompressionDisplay, "layers"),
     ],
 )
 def test_curves_come_by_label(cls: Any, argument: str) -> None:
@@ -536,3 +540,16 @@ def test_a_budget_is_positive() -> None:
     with pytest.raises(ValueError, match="budget has to be a finite number in"):
         FrontierDisplay({"a": ([0.1], [0.1])}).plot(budget=-1.0)
     assert plt.get_fignums() == []
+
+
+def test_compression_has_a_bar_a_layer_from_the_top() -> None:
+    display = drawn(CompressionDisplay({"first": (0.5, 0.1), "second": (0.25, 0.01)}).plot())
+    left, right = display.axes_
+    assert [bar.get_width() for bar in left.patches] == [0.5, 0.25]
+    assert [bar.get_width() for bar in right.patches] == [0.1, 0.01]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["first", "second"]
+    assert left.get_ylim()[0] > left.get_ylim()[1]
+    with pytest.raises(ValueError, match=r"layers\['w'\]\[0\] has to be"):
+        CompressionDisplay({"w": (0.0, 0.1)})
+    with pytest.raises(TypeError, match=r"layers\['w'\] has to be a pair"):
+        CompressionDisplay({"w": 0.1})
