@@ -174,8 +174,10 @@ def check_gram(gram: Any, size: int) -> np.ndarray:
         raise ValueError(f"gram has shape {gram.shape}; the layer has {size} inputs")
     scaled = to_units(gram, unit_of(magnitude(gram), np.float64))  # differences may overflow
     tolerance = 1e-6 * magnitude(scaled)
-    if not np.allclose(scaled, scaled.T, rtol=0, atol=tolerance):
-        raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
+    for start in range(0, size, 256):  # a few rows at a time: a moment of a gigabyte is ordinary
+        rows = slice(start, start + 256)
+        if magnitude(scaled[rows] - scaled[:, rows].T) > tolerance:
+            raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
     if np.diag(scaled).min() < -tolerance:
         raise ValueError("gram has a negative diagonal entry: it is no second moment")
     return gram

@@ -17,6 +17,7 @@ from sparsecode.layers.factorizations import (
     LowRankPlusSparse,
     RangeError,
     Sparse,
+    Uniform,
     factorize,
     output_error,
     refit,

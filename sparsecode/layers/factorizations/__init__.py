@@ -23,6 +23,7 @@ from sparsecode.layers.factorizations._base import (
     Factorization,
     RangeError,
     all_finite,
+    computing_dtype,
     second_moment,
 )
 from sparsecode.layers.factorizations.dense import Dense, fit_dense
@@ -33,6 +34,7 @@ from sparsecode.layers.factorizations.low_rank_plus_sparse import (
     fit_low_rank_plus_sparse,
 )
 from sparsecode.layers.factorizations.sparse import Sparse, checked_shape, fit_sparse, refit
+from sparsecode.layers.factorizations.uniform import Uniform, fit_uniform
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "LowRankPlusSparse",
     "RangeError",
     "Sparse",
+    "Uniform",
     "factorize",
     "output_error",
     "refit",
@@ -56,10 +59,15 @@ DAMPING = 0.01  # of the mean of the diagonal
 
 
 class Family(NamedTuple):
-    """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``."""
+    """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``.
+
+    A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
+    others get both matrices in float64.
+    """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
+    narrow: bool = False
 
 
 FAMILIES: dict[str, Family] = {
@@ -70,6 +78,7 @@ FAMILIES: dict[str, Family] = {
         Family(Sparse, fit_sparse),
         Family(LowRankPlusSparse, fit_low_rank_plus_sparse),
         Family(Dictionary, fit_dictionary),
+        Family(Uniform, fit_uniform, narrow=True),
     )
 }
 
@@ -92,7 +101,7 @@ def factorize(
     ----------
     W : array of shape (n_outputs, n_inputs)
         The weights: float16, bfloat16, float32 or float64. The factors are stored in this dtype.
-    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary"}
+    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "uniform"}
         The family.
     budget : float
         The fraction of the layer's bits, in (0, 1].
@@ -105,7 +114,8 @@ def factorize(
         metric.
     **options
         Of the family: `low_rank_share` and `n_rounds` for `low_rank+sparse`;
-        `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`.
+        `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`; `bits`, `group_size`,
+        `symmetric` and `rounding` for `uniform`.
 
     Returns
     -------
@@ -130,7 +140,8 @@ def factorize(
     """
     check_option(method, "method", FAMILIES)
     check_real(budget, "budget", low=0, high=1, open_low=True)
-    fit = FAMILIES[method].fit
+    family = FAMILIES[method]
+    fit = family.fit
     known = list(inspect.signature(fit).parameters)[4:]
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(
@@ -140,11 +151,14 @@ def factorize(
     dense = check_array(W, "W")
     if gram is None:
         check_unused("factorize without gram", damping=damping)
-    metric = damped(gram, dense.shape[1], DAMPING if damping is None else damping)
+    precision = computing_dtype(dtype) if family.narrow else np.dtype(np.float64)
+    damping = DAMPING if damping is None else damping
+    metric = damped(gram, dense.shape[1], damping, precision)
     available = int(budget * dense.size * 8 * dtype.itemsize)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
-        form = fit(dense.astype(np.float64), metric, available, dtype, **options)
+        form = fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
+    del dense, metric  # what they take is for the copies below
     with np.errstate(over="ignore"):
         if not all_finite(form.to_dense()):
             raise RangeError(f"the {method} form of this layer exceeds the range of {dtype}")
@@ -159,7 +173,9 @@ def layer_dtype(W: Any) -> np.dtype:
     return np.dtype(np.float64)
 
 
-def damped(gram: Any, n_inputs: int, damping: float) -> np.ndarray | None:
+def damped(
+    gram: Any, n_inputs: int, damping: float, dtype: Any = np.float64
+) -> np.ndarray | None:
     """``H / scale + damping * mean(diag) * I`` with a unit mean diagonal; None stays None."""
     check_real(damping, "damping", low=0)
     if gram is None:
@@ -168,7 +184,9 @@ def damped(gram: Any, n_inputs: int, damping: float) -> np.ndarray | None:
     mean = float(np.trace(gram)) / n_inputs
     if mean <= 0:  # inputs that are all zero say nothing about the weights
         return None
-    return gram / mean + damping * np.eye(n_inputs)
+    metric = np.divide(gram, mean, out=np.empty(gram.shape, dtype), casting="same_kind")
+    metric[np.diag_indices(n_inputs)] += damping
+    return metric
 
 
 def output_error(W: Any, approximation: Any, gram: Any = None) -> float:

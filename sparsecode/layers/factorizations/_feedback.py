@@ -62,10 +62,9 @@ def error_feedback(
 
     def carry(done: slice, to: slice) -> None:
         """What the settled columns `done` ask of the columns `to`."""
-        weights = root[done, to] / diagonal[to]
         for start in range(0, m, TILE):
             rows = slice(start, start + TILE)
-            A[rows, to] += A[rows, done] @ weights
+            A[rows, to] += A[rows, done] @ root[done, to] / diagonal[to]
 
     def settle(low: int, high: int) -> None:
         if high - low > width:

@@ -1,0 +1,238 @@
+r"""Uniform: integers of a few bits on grids that groups of weights share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_option
+from sparsecode.layers.factorizations._base import (
+    Arrays,
+    Bits,
+    BudgetError,
+    Factorization,
+    Meta,
+    check_parts,
+    computing_dtype,
+)
+from sparsecode.layers.factorizations._feedback import BLOCK, Rule, cholesky, error_feedback
+from sparsecode.layers.factorizations._grid import Grid, common_exponent, nearest
+from sparsecode.layers.factorizations._values import (
+    Codes,
+    Format,
+    Half,
+    Values,
+    check_format,
+    decoded,
+    groups_of,
+    packed,
+    part_names,
+    tiles,
+    unpacked,
+    value_bits,
+)
+
+GROUP_SIZES = 16, 32, 64, 128, 256, 512  # tried where none is given, before whole rows
+SAMPLE = 256  # rows by which a number of bits is chosen
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Uniform(Factorization):
+    """``W = scale * (code - zero)``, or `W` in a float of 16 bits.
+
+    Parameters
+    ----------
+    values : Codes or Half
+        The weights (n_outputs, n_inputs) as they are stored.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64)).astype(np.float32)
+    >>> f = layers.factorize(W, "uniform", budget=0.15)
+    >>> f, f.bits().total <= 0.15 * 32 * W.size
+    (Uniform(32x64 float32, 4 bits, groups of 32), True)
+    """
+
+    values: Values
+    kind: ClassVar[str] = "uniform"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return self.values.shape[0], self.values.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the layer, which `to_dense` gives."""
+        return self.values.dtype
+
+    @property
+    def summary(self) -> str:
+        """Bits a weight, and the weights that share a scale."""
+        if not isinstance(self.values, Codes):
+            return f"16 bits, {decoded_dtype(self.values)}"
+        groups = groups_of(self.shape, self.values.group)
+        size = f"groups of {groups.size}" if groups.inside_rows else "rows"
+        if not groups.inside_rows and groups.rows > 1:
+            size = f"{groups.rows} rows a scale"
+        zeros = "" if self.values.grid.zeros is None else ", affine"
+        return f"{self.values.grid.bits} bits, {size}{zeros}"
+
+    def to_dense(self) -> np.ndarray:
+        """The weights that the codes stand for."""
+        with np.errstate(over="ignore"):
+            return decoded(self.values).astype(self.dtype, copy=False)
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """``X @ W.T``, a few rows of `W` at a time."""
+        if not isinstance(self.values, Codes):
+            return X @ decoded(self.values).T
+        parts = [X @ self.values.decode_rows(rows).T for rows in tiles(self.shape)]
+        return np.concatenate(parts, axis=1)
+
+    def bits(self) -> Bits:
+        """Codes, scales and zero points."""
+        return value_bits(self.values)
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """``values.codes``, ``values.scales`` and perhaps ``values.zeros``; or ``values``."""
+        arrays, meta = packed(values=self.values)
+        return arrays, {"kind": self.kind, **meta}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Uniform:
+        """The inverse of `pack`."""
+        check_parts(arrays, *part_names(meta, "values"))
+        values = unpacked(arrays, meta, "values", 2)
+        if values.size == 0:
+            raise ValueError(f"the packed weight of shape {values.shape} is empty")
+        return cls(values)
+
+
+def decoded_dtype(values: Values) -> np.dtype:
+    """The dtype that 16 bits or none are stored in."""
+    return values.array.dtype if isinstance(values, Half) else values.dtype
+
+
+def fit_uniform(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    budget: int,
+    dtype: np.dtype,
+    *,
+    bits: int | None = None,
+    group_size: int | str | None = None,
+    symmetric: bool = True,
+    rounding: str | None = None,
+) -> Uniform:
+    """The grids that fit the budget and lose the least, and codes by error feedback or rounding.
+
+    `bits` is 1 to 8, or 16 for float16 (of a layer of wider floats); None is whichever is best.
+    `group_size` is the number of weights of a row that share a scale, "channel" for whole rows,
+    "tensor" for all; None is the finest that the budget holds. Scales are float16; grids that are
+    not `symmetric` have integer zero points. `rounding` is "error_feedback" (GPTQ), which needs the
+    moment of the inputs and is then the default, or "nearest".
+    """
+    if rounding is not None:
+        check_option(rounding, "rounding", ("nearest", "error_feedback"))
+    if rounding == "error_feedback" and gram is None:
+        raise ValueError('rounding="error_feedback" needs gram, the moment of the inputs')
+    formats = _formats(W.shape, budget, dtype, bits, group_size, symmetric)
+    weights = None if gram is None else np.maximum(np.diag(gram), 0)
+    format_ = _best(W, weights, formats)
+    if gram is None or rounding == "nearest" or format_.bits in (None, 16):
+        return Uniform(format_.store(W, weights))
+    return Uniform(_with_feedback(W, gram, format_))
+
+
+def _formats(
+    shape: tuple[int, int],
+    budget: int,
+    dtype: np.dtype,
+    bits: int | None,
+    group_size: int | str | None,
+    symmetric: bool,
+) -> list[Format]:
+    """What fits the budget: the largest two numbers of bits, each with its finest groups."""
+    named = {"channel": shape[1], "tensor": shape[0] * shape[1]}
+    if isinstance(group_size, str):
+        sizes = [named[check_option(group_size, "group_size", named)]]
+    elif group_size is None:
+        sizes = [size for size in GROUP_SIZES if size < shape[1]] + list(named.values())
+    else:
+        sizes = [group_size]
+    widths = [16, *range(8, 0, -1)] if bits is None else [bits]
+    fitting = []
+    for width in widths:
+        tried = [check_format(dtype, width, size, symmetric) for size in sizes]
+        tried = [format_ for format_ in tried if format_.cost(*shape) <= budget]
+        fitting += [format_ for format_ in tried[:1] if not format_.plain or bits == 16]
+    if not fitting:
+        what = "1-bit codes" if bits is None else f"{bits}-bit weights"
+        raise BudgetError(f"{what} of a {shape} layer do not fit into {budget} bits")
+    return fitting[:1] if fitting[0].bits in (None, 16) else fitting[:2]
+
+
+def _best(W: np.ndarray, weights: np.ndarray | None, formats: list[Format]) -> Format:
+    """The format that rounds some rows best."""
+    if len(formats) == 1:
+        return formats[0]
+    rows = W[:: -(-len(W) // SAMPLE)]
+    rows = to_units(rows, unit_of(magnitude(rows), rows.dtype))
+
+    def error(format_: Format) -> float:
+        miss = rows - decoded(format_.store(rows, weights))
+        return float(np.sum(miss * miss * (1 if weights is None else weights)))
+
+    return min(formats, key=error)
+
+
+def _with_feedback(W: np.ndarray, gram: np.ndarray, format_: Format) -> Codes:
+    """Codes by error feedback; the grids of short groups follow what the columns behind leave."""
+    root = cholesky(gram)
+    costs = np.diag(root) ** 2  # of a unit of squared error in each column: see `error_feedback`
+    groups = groups_of(W.shape, format_.group)
+    assert format_.bits is not None
+    bits, exponent = format_.bits, common_exponent(W, format_.bits)
+    following = groups.inside_rows and groups.size <= BLOCK
+    along = groups.counts[1]
+    grid = Grid(bits, exponent, np.empty(groups.count, np.float16), None)
+    if not format_.symmetric:
+        grid = grid._replace(zeros=np.empty(groups.count, np.uint8))
+    if not following:
+        grid = format_.grid(W, costs, exponent)
+    codes = np.empty(W.shape, dtype=np.uint8)
+
+    def choose(V: np.ndarray, columns: slice) -> Rule:
+        if following:
+            first = columns.start // groups.size
+            found = format_.grid(V, costs[columns], exponent)
+            here = slice(first, first + found.scales.size // len(V))
+            grid.scales.reshape(-1, along)[:, here] = found.scales.reshape(len(V), -1)
+            if grid.zeros is not None and found.zeros is not None:
+                grid.zeros.reshape(-1, along)[:, here] = found.zeros.reshape(len(V), -1)
+        else:
+            found, first = grid, 0
+        of_groups = found.steps(V.dtype), found.origins(V.dtype)
+        steps, origins = (
+            some.reshape(len(V), -1) if groups.inside_rows else groups.spread(some)
+            for some in of_groups
+        )
+
+        def rule(v: np.ndarray, k: int) -> np.ndarray:
+            group = k // groups.size - first if groups.inside_rows else 0
+            step, origin = steps[:, group], origins[:, group]
+            code = nearest(v, step, origin, bits)
+            codes[:, k] = code
+            return step * (code - origin)
+
+        return rule
+
+    width = groups.size * (BLOCK // groups.size) if following else BLOCK
+    error_feedback(W, root, choose, width=width)
+    return Codes(codes, grid, format_.group, format_.dtype)
