@@ -5,7 +5,7 @@ Rounding and pruning are one loop here: what differs is the rule by which a colu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.linalg
@@ -60,34 +60,37 @@ def error_feedback(
     A = np.array(W, dtype=root.dtype, order="F")  # settled: W - Q; still to come: V
     diagonal = np.diag(root).copy()
 
-    def carry(done: slice, to: slice) -> None:
-        """What the settled columns `done` ask of the columns `to`."""
-        for start in range(0, m, TILE):
-            rows = slice(start, start + TILE)
-            A[rows, to] += A[rows, done] @ root[done, to] / diagonal[to]
-
-    def settle(low: int, high: int) -> None:
-        if high - low > width:
-            blocks = -(-(high - low) // width)
-            middle = low + blocks // 2 * width
-            settle(middle, high)
-            carry(slice(middle, high), slice(low, middle))
-            settle(low, middle)
-            return
-        columns = slice(low, high)
+    for columns, done in _steps(0, n, width):
+        if done is not None:  # what the settled columns `done` ask of these
+            for start in range(0, m, TILE):
+                rows = slice(start, start + TILE)
+                A[rows, columns] += A[rows, done] @ root[done, columns] / diagonal[columns]
+            continue
         given = W[:, columns].astype(A.dtype, order="F")
         moved, corner = (A[:, columns] - given) * diagonal[columns], root[columns, columns]
         best = given + scipy.linalg.solve_triangular(
             corner, moved.T, trans="T", lower=True, overwrite_b=True, check_finite=False
         ).T.astype(A.dtype, copy=False)
-        rule = choose(best, columns)
+        rule, low, high = choose(best, columns), columns.start, columns.stop
         for k in range(high - 1, low - 1, -1):
             if k + 1 < high:
                 A[:, k] += A[:, k + 1 : high] @ (root[k + 1 : high, k] / diagonal[k])
             A[:, k] = given[:, k - low] - rule(A[:, k], k)
-
-    settle(0, n)
     return np.subtract(W, A, out=A, casting="same_kind")
+
+
+def _steps(low: int, high: int, width: int) -> Iterator[tuple[slice, slice | None]]:
+    """Blocks to settle, from the last, and in between (columns to mend, columns settled before).
+
+    By halves, so that almost all of the work is products of large blocks.
+    """
+    if high - low <= width:
+        yield slice(low, high), None
+        return
+    middle = low + -(-(high - low) // width) // 2 * width
+    yield from _steps(middle, high, width)
+    yield slice(low, middle), slice(middle, high)
+    yield from _steps(low, middle, width)
 
 
 def cholesky(H: np.ndarray) -> np.ndarray:

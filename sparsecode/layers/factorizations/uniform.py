@@ -85,8 +85,13 @@ class Uniform(Factorization):
 
     def to_dense(self) -> np.ndarray:
         """The weights that the codes stand for."""
-        with np.errstate(over="ignore"):
+        if not isinstance(self.values, Codes):
             return decoded(self.values).astype(self.dtype, copy=False)
+        dense = np.empty(self.shape, dtype=self.dtype)
+        with np.errstate(over="ignore"):
+            for rows in tiles(self.shape):
+                dense[rows] = self.values.decode_rows(rows)
+        return dense
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T``, a few rows of `W` at a time."""
