@@ -58,6 +58,7 @@ __all__ = [
     "Rule",
     "Sparse",
     "SparseAutoencoder",
+    "Uniform",
     "allocate",
     "allocate_within_error",
     "as_network",

@@ -106,7 +106,7 @@ def test_the_largest_support_that_fits_and_not_one_more(dtype, shape):
 
     costs = np.array([bits(nnz) for nnz in range(m * n + 1)])
     for budget in range(0, m * n * width, 97):
-        count = largest_count(shape, budget, np.dtype(dtype))
+        count = largest_count(shape, budget, width)
         fitting = np.flatnonzero(costs <= budget)
         assert count == fitting[-1] if fitting.size else count < 0
 

@@ -173,9 +173,7 @@ def layer_dtype(W: Any) -> np.dtype:
     return np.dtype(np.float64)
 
 
-def damped(
-    gram: Any, n_inputs: int, damping: float, dtype: Any = np.float64
-) -> np.ndarray | None:
+def damped(gram: Any, n_inputs: int, damping: float, dtype: Any = np.float64) -> np.ndarray | None:
     """``H / scale + damping * mean(diag) * I`` with a unit mean diagonal; None stays None."""
     check_real(damping, "damping", low=0)
     if gram is None:

@@ -38,7 +38,7 @@ class Groups(NamedTuple):
         return -(-m // self.rows), -(-n // self.size) if self.inside_rows else min(n, 1)
 
     @property
-    def count(self) -> int:
+    def number(self) -> int:
         """All groups."""
         down, along = self.counts
         return down * along
@@ -50,7 +50,7 @@ class Groups(NamedTuple):
         fill = (down * self.rows - m, along * width - n)
         if any(fill):
             X = np.pad(X, ((0, fill[0]), (0, fill[1])))
-        return X.reshape(self.count, -1)
+        return X.reshape(self.number, -1)
 
     def spread(self, per_group: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
         """What belongs to the entries of some rows; it broadcasts against them."""

@@ -6,7 +6,7 @@ here; the functions below treat all three alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,6 +153,7 @@ class Codes:
             "shape": list(self.shape),
             "exponent": grid.exponent,
             "dtype": self.dtype.name,
+            "affine": grid.zeros is not None,
         }
         return arrays, described
 
@@ -178,9 +179,16 @@ def decoded(values: Values) -> np.ndarray:
     return values.decode()
 
 
-def value_bits(values: Values) -> Bits:
+def stored_bits(values: Values) -> Bits:
     """What the numbers take, itemised."""
     return Bits(values=n_bits(values)) if isinstance(values, np.ndarray) else values.bits()
+
+
+def width_of(values: Values) -> str:
+    """How many bits a number takes, for a summary; nothing for the layer's own dtype."""
+    if isinstance(values, Codes):
+        return f" in {values.grid.bits} bits"
+    return " in 16 bits" if isinstance(values, Half) else ""
 
 
 def packed(**named: Values) -> tuple[Arrays, Meta]:
@@ -198,12 +206,13 @@ def packed(**named: Values) -> tuple[Arrays, Meta]:
 
 def part_names(meta: Meta, *names: str) -> tuple[str, ...]:
     """The packed arrays that hold these numbers."""
-    ends = (".codes", ".scales", ".zeros")
-    return tuple(
-        name + end
-        for name in names
-        for end in (ends if "bits" in _described(meta, name) else ("",))
-    )
+    found: list[str] = []
+    for name in names:
+        described = _described(meta, name)
+        ends = [".codes", ".scales"] if "bits" in described else [""]
+        ends += [".zeros"] if described.get("affine") is True else []
+        found += [name + end for end in ends]
+    return tuple(found)
 
 
 def unpacked(arrays: Arrays, meta: Meta, name: str, ndim: int) -> Values:
@@ -241,11 +250,11 @@ def _unpacked_codes(arrays: Arrays, described: Meta, name: str, ndim: int) -> Co
     codes = unpack_bits(part(arrays, f"{name}.codes", 1, ("uint8",)), bits, _product(shape))
     scales = _finite(part(arrays, f"{name}.scales", 1, ("float16",)), f"{name}.scales")
     groups = groups_of(tuple(shape), group)
-    if scales.size != groups.count:
-        raise ValueError(f"{scales.size} scales do not fit the {groups.count} groups of {name!r}")
+    if scales.size != groups.number:
+        raise ValueError(f"{scales.size} scales do not fit the {groups.number} groups of {name!r}")
     zeros = None
-    if f"{name}.zeros" in arrays:
-        zeros = unpack_bits(part(arrays, f"{name}.zeros", 1, ("uint8",)), bits, groups.count)
+    if described.get("affine") is True:
+        zeros = unpack_bits(part(arrays, f"{name}.zeros", 1, ("uint8",)), bits, groups.number)
     grid = Grid(bits, described["exponent"], scales, zeros)
     return Codes(codes.reshape(shape), grid, group, _dtype(described["dtype"]))
 
@@ -298,6 +307,11 @@ class Format:
         """Whether nothing is rounded beyond the layer's own dtype."""
         return self.bits is None
 
+    @property
+    def width(self) -> int:
+        """The bits of a number, without its scale."""
+        return 8 * self.dtype.itemsize if self.bits is None else self.bits
+
     def cost(self, *shape: int) -> int:
         """The bits that an array of this shape takes."""
         count = _product(list(shape))
@@ -305,9 +319,26 @@ class Format:
             return count * 8 * self.dtype.itemsize
         if self.bits == 16:
             return count * 16
-        n_groups = groups_of(shape, self.group).count
+        n_groups = groups_of(shape, self.group).number
         zeros = 0 if self.symmetric else 8 * packed_bytes(n_groups, self.bits)
         return 8 * packed_bytes(count, self.bits) + 16 * n_groups + zeros
+
+    def most(self, budget: int, count: Callable[[int, int], int]) -> int:
+        """The largest list of numbers that `budget` bits hold beside what else there is.
+
+        ``count(bits, width)`` is how many numbers of `width` bits fit into so many, scales apart.
+        """
+
+        def fits(found: int) -> bool:
+            extra = self.cost(found) - found * self.width
+            return count(budget - extra, self.width) >= found
+
+        most = count(budget, self.width)
+        while most >= 1 and not fits(most):
+            most = min(most - 1, count(budget - self.cost(most) + most * self.width, self.width))
+        while most >= 1 and fits(most + 1):
+            most += 1
+        return most
 
     def store(self, X: np.ndarray, weights: np.ndarray | None = None) -> Values:
         """`X`, to the nearest; the scales make the error weighted by `weights` small.
@@ -321,6 +352,10 @@ class Format:
             array = rounded(np.ldexp(X, -exponent), _dtype(self.half))
             return Half(array, exponent, self.dtype)
         groups = groups_of(X.shape, self.group)
+        if X.size == 0:
+            none = np.empty(0, np.float16), None if self.symmetric else np.empty(0, np.uint8)
+            grid = Grid(self.bits, 0, *none)
+            return Codes(np.empty(X.shape, np.uint8), grid, self.group, self.dtype)
         X2 = X.reshape(groups.shape)
         grid = self.grid(X2, weights, common_exponent(X2, self.bits))
         return Codes(codes_of(X2, grid, groups).reshape(X.shape), grid, self.group, self.dtype)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -15,12 +16,23 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     balanced,
     check_parts,
-    computing_dtype,
-    n_bits,
-    part,
-    rounded,
+)
+from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._rounding import shifted, store_matrix
+from sparsecode.layers.factorizations._values import (
+    Format,
+    Values,
+    check_format,
+    decoded,
+    packed,
+    part_names,
+    stored_bits,
+    unpacked,
+    width_of,
 )
 from sparsecode.solvers import weighted_svd
+
+ROUNDS = 2  # in which each factor is refitted to the rounded other
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,9 +41,9 @@ class LowRank(Factorization):
 
     Parameters
     ----------
-    left : array of shape (n_outputs, rank)
+    left : array, or values stored otherwise, of shape (n_outputs, rank)
         Applied last.
-    right : array of shape (rank, n_inputs)
+    right : array, or values stored otherwise, of shape (rank, n_inputs)
         Applied first.
 
     Examples
@@ -44,8 +56,8 @@ class LowRank(Factorization):
     ((32, 64), True)
     """
 
-    left: np.ndarray
-    right: np.ndarray
+    left: Values
+    right: Values
     kind: ClassVar[str] = "low_rank"
 
     @property
@@ -66,12 +78,11 @@ class LowRank(Factorization):
     @property
     def summary(self) -> str:
         """The rank."""
-        return f"rank {self.rank}"
+        return f"rank {self.rank}{width_of(self.left)}"
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         """`left` and `right` in the dtype they are computed in."""
-        dtype = computing_dtype(self.dtype)
-        return self.left.astype(dtype, copy=False), self.right.astype(dtype, copy=False)
+        return decoded(self.left), decoded(self.right)
 
     def to_dense(self) -> np.ndarray:
         """The product of the factors."""
@@ -85,17 +96,18 @@ class LowRank(Factorization):
 
     def bits(self) -> Bits:
         """The values of both factors."""
-        return Bits(values=n_bits(self.left) + n_bits(self.right))
+        return stored_bits(self.left) + stored_bits(self.right)
 
     def pack(self) -> tuple[Arrays, Meta]:
         """Two arrays, ``left`` and ``right``."""
-        return {"left": self.left, "right": self.right}, {"kind": self.kind}
+        arrays, meta = packed(left=self.left, right=self.right)
+        return arrays, {"kind": self.kind, **meta}
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> LowRank:
         """The inverse of `pack`."""
-        check_parts(arrays, "left", "right")
-        left, right = part(arrays, "left", 2), part(arrays, "right", 2)
+        check_parts(arrays, *part_names(meta, "left", "right"))
+        left, right = unpacked(arrays, meta, "left", 2), unpacked(arrays, meta, "right", 2)
         if left.size == 0 or right.size == 0:  # else arrays of no bytes could ask for any size
             raise ValueError(f"the factors of shapes {left.shape} and {right.shape} are empty")
         if left.shape[1] != right.shape[0] or left.dtype != right.dtype:
@@ -105,16 +117,66 @@ class LowRank(Factorization):
         return cls(left, right)
 
 
-def largest_rank(shape: tuple[int, int], budget: int, dtype: np.dtype) -> int:
-    """The largest rank whose two factors `budget` bits hold."""
-    return min(budget // (8 * dtype.itemsize * sum(shape)), *shape)
+def largest_rank(shape: tuple[int, int], budget: int, format_: Format) -> int:
+    """The largest rank whose two factors `budget` bits hold; less than 1 if none fits."""
+    m, n = shape
+    rank = min(budget // (format_.width * (m + n)), m, n)
+    while rank >= 1 and format_.cost(m, rank) + format_.cost(rank, n) > budget:
+        rank -= 1
+    return rank
 
 
-def fit_low_rank(W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype) -> LowRank:
-    """The best rank that fits the budget, in the metric of the inputs: `weighted_svd`."""
-    rank = largest_rank(W.shape, budget, dtype)
+def fit_low_rank(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    budget: int,
+    dtype: np.dtype,
+    *,
+    value_bits: int | None = None,
+) -> LowRank:
+    """The best rank that fits the budget, in the metric of the inputs: `weighted_svd`.
+
+    `value_bits` of 1 to 8, or 16, stores both factors in so many bits.
+    """
+    format_ = check_format(dtype, value_bits)
+    rank = largest_rank(W.shape, budget, format_)
     if rank < 1:
         raise BudgetError(f"rank 1 of a {W.shape} layer does not fit into {budget} bits")
     left, right, _ = weighted_svd(W, gram, rank)
+    return stored_factors(W, left, right, gram, format_)
+
+
+def stored_factors(
+    W: np.ndarray, left: np.ndarray, right: np.ndarray, gram: np.ndarray | None, format_: Format
+) -> LowRank:
+    """The factors as they are stored, each refitted to what rounding has made of the other.
+
+    With ``W ~ left @ right`` and the one factor rounded, the other is a problem of least squares:
+    ``right = left^+ W`` whatever the metric, and ``left = W H right^T (right H right^T)^+``.
+    """
     left, right = balanced(left, right)
-    return LowRank(rounded(left, dtype), rounded(right, dtype))
+    if format_.plain:
+        return LowRank(format_.store(left), format_.store(right))
+    # Columns of length one: what rounding costs is then spread over them as it can be told.
+    lengths = np.linalg.norm(left, axis=0)
+    lengths[lengths == 0] = 1
+    left, right = left / lengths, right * lengths[:, None]
+    unit = unit_of(magnitude(W), np.float64)
+    W, right = to_units(W, unit), to_units(right, unit)
+    root = None if gram is None else cholesky(gram.copy())
+    WH = W if gram is None else W @ gram
+    metric = right @ (right.T if gram is None else gram @ right.T)
+    best: tuple[float, Values, Values] | None = None
+    for _ in range(ROUNDS):
+        stored_left = store_matrix(left, cholesky(metric), format_)
+        right = np.linalg.lstsq(decoded(stored_left).astype(np.float64), W, rcond=None)[0]
+        stored_right = store_matrix(right, root, format_)
+        right = decoded(stored_right).astype(np.float64)
+        miss = W - decoded(stored_left) @ right
+        error = float(np.sum(miss * (miss if gram is None else miss @ gram)))
+        if best is None or error < best[0]:
+            best = error, stored_left, stored_right
+        metric = right @ (right.T if gram is None else gram @ right.T)
+        left = np.linalg.lstsq(metric, (WH @ right.T).T, rcond=None)[0].T
+    assert best is not None
+    return LowRank(best[1], shifted(best[2], int(np.frexp(unit)[1]) - 1))

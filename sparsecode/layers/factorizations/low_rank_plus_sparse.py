@@ -17,13 +17,12 @@ from sparsecode.layers.factorizations._base import (
     BudgetError,
     Factorization,
     Meta,
-    balanced,
     check_parts,
     prefixed,
-    rounded,
     unprefixed,
 )
-from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank
+from sparsecode.layers.factorizations._values import Format, check_format, decoded
+from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
 from sparsecode.layers.factorizations.sparse import (
     Sparse,
     checked_shape,
@@ -82,7 +81,7 @@ class LowRankPlusSparse(Factorization):
         """The sum of the parts."""
         left, right = self.low_rank.factors()
         dense = left @ right
-        dense[self.sparse.support] += self.sparse.values.astype(dense.dtype, copy=False)
+        dense[self.sparse.support] += decoded(self.sparse.values)
         return dense.astype(self.dtype, copy=False)  # rounded once
 
     def apply(self, X: np.ndarray) -> np.ndarray:
@@ -95,9 +94,9 @@ class LowRankPlusSparse(Factorization):
 
     def pack(self) -> tuple[Arrays, Meta]:
         """The arrays of the parts, with the part's name in front."""
-        (low_rank, _), (sparse, meta) = self.low_rank.pack(), self.sparse.pack()
+        (low_rank, described), (sparse, meta) = self.low_rank.pack(), self.sparse.pack()
         arrays = {**prefixed("low_rank", low_rank), **prefixed("sparse", sparse)}
-        return arrays, {"kind": self.kind, "shape": meta["shape"]}
+        return arrays, {**described, **meta, "kind": self.kind}
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> LowRankPlusSparse:
@@ -121,13 +120,16 @@ def fit_low_rank_plus_sparse(
     *,
     low_rank_share: float | None = None,
     n_rounds: int = 20,
+    value_bits: int | None = None,
 ) -> LowRankPlusSparse:
     """Alternate the exact low-rank step and the refitted sparse step; keep the best round.
 
     `low_rank_share` is the share of the bits that the low-rank part gets. None tries a tenth, a
     quarter and a half, which brackets what OATS (2024) found best; the best of them after a few
-    rounds goes on.
+    rounds goes on. `value_bits` of 1 to 8, or 16, stores the numbers of both parts in so many bits;
+    the sparse part is then fitted to what rounding has left of the other.
     """
+    format_ = check_format(dtype, value_bits)
     if low_rank_share is not None:
         check_real(low_rank_share, "low_rank_share", low=0, high=1, open_low=True, open_high=True)
     check_int(n_rounds, "n_rounds")
@@ -135,7 +137,7 @@ def fit_low_rank_plus_sparse(
     W = to_units(W, unit)
     root = None if gram is None else gram_root(gram, W.shape[1])
     shares = (0.1, 0.25, 0.5) if low_rank_share is None else (low_rank_share,)
-    sizes = dict(_sizes(W.shape, budget, dtype, share) for share in shares)
+    sizes = dict(_sizes(W.shape, budget, format_, share) for share in shares)
     running = [
         _alternate(W, gram, root, rank, count)
         for rank, count in sizes.items()
@@ -150,20 +152,25 @@ def fit_low_rank_plus_sparse(
     trials = [(min(islice(rounds, first), key=_error), rounds) for rounds in running]
     best, rounds = min(trials, key=lambda trial: trial[0].error)
     best = min([best, *islice(rounds, n_rounds - first)], key=_error)
-    left, right, support = best.left, best.right, best.support
+    W, left = from_units(W, unit, name="the layer"), best.left
+    right, support = from_units(best.right, unit, name="a factor"), best.support
     S = refit(W - left @ right, support, gram)
-    left, right = balanced(left, from_units(right, unit, name="a factor"))
-    S = from_units(S, unit, name="the sparse part")
-    return LowRankPlusSparse(
-        LowRank(rounded(left, dtype), rounded(right, dtype)), from_support(S, support, dtype)
-    )
+    low_rank = stored_factors(W - S, left, right, gram, format_)
+    if not format_.plain:
+        left, right = (factor.astype(np.float64) for factor in low_rank.factors())
+        S = refit(W - left @ right, support, gram)
+    return LowRankPlusSparse(low_rank, from_support(S, support, format_, gram))
 
 
-def _sizes(shape: tuple[int, int], budget: int, dtype: np.dtype, share: float) -> tuple[int, int]:
+def _sizes(shape: tuple[int, int], budget: int, format_: Format, share: float) -> tuple[int, int]:
     """Rank and number of nonzeros, the low-rank part at about a share of the bits."""
-    one_rank = 8 * dtype.itemsize * sum(shape)
-    rank = largest_rank(shape, max(int(share * budget), one_rank), dtype)
-    return rank, largest_count(shape, budget - rank * one_rank, dtype)
+    m, n = shape
+
+    def cost(rank: int) -> int:
+        return format_.cost(m, rank) + format_.cost(rank, n)
+
+    rank = largest_rank(shape, max(int(share * budget), cost(1)), format_)
+    return rank, format_.most(budget - cost(rank), lambda b, width: largest_count(shape, b, width))
 
 
 class _Round(NamedTuple):

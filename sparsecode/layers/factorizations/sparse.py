@@ -18,10 +18,21 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     check_parts,
     computing_dtype,
-    n_bits,
     part,
-    rounded,
     second_moment,
+)
+from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._rounding import store_entries
+from sparsecode.layers.factorizations._values import (
+    Format,
+    Values,
+    check_format,
+    decoded,
+    packed,
+    part_names,
+    stored_bits,
+    unpacked,
+    width_of,
 )
 
 
@@ -34,7 +45,7 @@ class Sparse(Factorization):
 
     Parameters
     ----------
-    values : array of shape (nnz,)
+    values : array, or values stored otherwise, of shape (nnz,)
         The nonzeros, row by row, in the order of their columns.
     support : bool array of shape (n_outputs, n_inputs)
         Where they stand.
@@ -49,7 +60,7 @@ class Sparse(Factorization):
     ((32, 64), True)
     """
 
-    values: np.ndarray
+    values: Values
     support: np.ndarray
     kind: ClassVar[str] = "sparse"
 
@@ -71,42 +82,48 @@ class Sparse(Factorization):
     @property
     def summary(self) -> str:
         """The density."""
-        return f"density {self.density:.1%}"
+        return f"density {self.density:.1%}{width_of(self.values)}"
 
     def to_dense(self) -> np.ndarray:
         """The weight matrix with its zeros."""
-        dense = np.zeros(self.shape, dtype=self.dtype)
-        dense[self.support] = self.values
+        with np.errstate(over="ignore"):
+            return self.decoded().astype(self.dtype, copy=False)
+
+    def decoded(self) -> np.ndarray:
+        """The same in the dtype it is computed in."""
+        dense = np.zeros(self.shape, dtype=computing_dtype(self.dtype))
+        dense[self.support] = decoded(self.values)
         return dense
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T`` through a sparse product."""
         rows, columns = np.nonzero(self.support)
-        values = self.values.astype(computing_dtype(self.dtype), copy=False)
-        return (sp.csr_array((values, (rows, columns)), shape=self.shape) @ X.T).T
+        return (sp.csr_array((decoded(self.values), (rows, columns)), shape=self.shape) @ X.T).T
 
     def bits(self) -> Bits:
         """Values, and a mask or indices with pointers."""
-        return Bits(values=n_bits(self.values)) + _position_bits(self.shape, self.values.size)
+        return stored_bits(self.values) + _position_bits(self.shape, self.values.size)
 
     def pack(self) -> tuple[Arrays, Meta]:
         """``values`` and ``mask``, or ``values``, ``indices`` and ``pointers``."""
-        meta: Meta = {"kind": self.kind, "shape": list(self.shape)}
+        values, described = packed(values=self.values)
+        meta: Meta = {"kind": self.kind, "shape": list(self.shape), **described}
         if _position_bits(self.shape, self.values.size).mask:
-            return {"values": self.values, "mask": np.packbits(self.support)}, meta
+            return {**values, "mask": np.packbits(self.support)}, meta
         pointers = np.concatenate([[0], np.cumsum(self.support.sum(axis=1))]).astype(np.uint32)
         indices = np.nonzero(self.support)[1].astype(_index_dtype(self.shape))
-        return {"values": self.values, "indices": indices, "pointers": pointers}, meta
+        return {**values, "indices": indices, "pointers": pointers}, meta
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> Sparse:
         """The inverse of `pack`."""
-        values, shape = part(arrays, "values", 1), checked_shape(meta)
+        values, shape = unpacked(arrays, meta, "values", 1), checked_shape(meta)
+        names = part_names(meta, "values")
         if "mask" in arrays:
-            check_parts(arrays, "values", "mask")
+            check_parts(arrays, *names, "mask")
             support = _support_of_mask(part(arrays, "mask", 1, ("uint8",)), shape)
         else:
-            check_parts(arrays, "values", "indices", "pointers")
+            check_parts(arrays, *names, "indices", "pointers")
             indices = part(arrays, "indices", 1, (_index_dtype(shape).__name__,))
             support = _support_of_rows(indices, part(arrays, "pointers", 1, ("uint32",)), shape)
         if np.count_nonzero(support) != values.size:
@@ -166,10 +183,10 @@ def _position_bits(shape: tuple[int, int], nnz: int) -> Bits:
     return mask if mask.total <= rows.total else rows
 
 
-def largest_count(shape: tuple[int, int], budget: int, dtype: np.dtype) -> int:
-    """The most nonzeros that `budget` bits hold, values and positions; negative if none fit."""
+def largest_count(shape: tuple[int, int], budget: int, width: int) -> int:
+    """The most nonzeros of `width` bits, and their positions, that `budget` bits hold, or < 0."""
     m, n = shape
-    width, index = 8 * dtype.itemsize, 8 * np.dtype(_index_dtype(shape)).itemsize
+    index = 8 * np.dtype(_index_dtype(shape)).itemsize
     by_mask = (budget - 8 * -(-m * n // 8)) // width
     by_rows = (budget - 32 * (m + 1)) // (width + index)
     return min(max(by_mask, by_rows), m * n)
@@ -267,17 +284,32 @@ def _row_dots(U: np.ndarray, V: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", U, V)
 
 
-def fit_sparse(W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype) -> Sparse:
-    """The most important weights that fit the budget, refitted on their support."""
-    count = largest_count(W.shape, budget, dtype)
+def fit_sparse(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    budget: int,
+    dtype: np.dtype,
+    *,
+    value_bits: int | None = None,
+) -> Sparse:
+    """The most important weights that fit the budget, refitted on their support.
+
+    `value_bits` of 1 to 8, or 16, stores them in so many bits.
+    """
+    format_ = check_format(dtype, value_bits)
+    count = format_.most(budget, lambda bits, width: largest_count(W.shape, bits, width))
     if count < 1:
         raise BudgetError(
             f"one nonzero of a {W.shape} layer and its position do not fit into {budget} bits"
         )
     support = largest_scores(importance(W, gram), count)
-    return from_support(refit(W, support, gram), support, dtype)
+    return from_support(refit(W, support, gram), support, format_, gram)
 
 
-def from_support(W: np.ndarray, support: np.ndarray, dtype: np.dtype) -> Sparse:
-    """The entries of `W` on the support, in the dtype they are stored in."""
-    return Sparse(rounded(W[support], dtype), support)
+def from_support(
+    W: np.ndarray, support: np.ndarray, format_: Format, gram: np.ndarray | None = None
+) -> Sparse:
+    """The entries of `W` on the support as they are stored; their codes heed the metric."""
+    coded = not format_.plain and format_.bits != 16
+    root = cholesky(gram.copy()) if coded and gram is not None else None
+    return Sparse(store_entries(W, support, root, format_), support)

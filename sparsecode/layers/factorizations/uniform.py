@@ -3,7 +3,7 @@ r"""Uniform: integers of a few bits on grids that groups of weights share."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from sparsecode.layers.factorizations._base import (
     Factorization,
     Meta,
     check_parts,
-    computing_dtype,
 )
-from sparsecode.layers.factorizations._feedback import BLOCK, Rule, cholesky, error_feedback
-from sparsecode.layers.factorizations._grid import Grid, common_exponent, nearest
+from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._rounding import with_feedback
 from sparsecode.layers.factorizations._values import (
     Codes,
     Format,
@@ -30,9 +29,9 @@ from sparsecode.layers.factorizations._values import (
     groups_of,
     packed,
     part_names,
+    stored_bits,
     tiles,
     unpacked,
-    value_bits,
 )
 
 GROUP_SIZES = 16, 32, 64, 128, 256, 512  # tried where none is given, before whole rows
@@ -102,7 +101,7 @@ class Uniform(Factorization):
 
     def bits(self) -> Bits:
         """Codes, scales and zero points."""
-        return value_bits(self.values)
+        return stored_bits(self.values)
 
     def pack(self) -> tuple[Arrays, Meta]:
         """``values.codes``, ``values.scales`` and perhaps ``values.zeros``; or ``values``."""
@@ -152,7 +151,7 @@ def fit_uniform(
     format_ = _best(W, weights, formats)
     if gram is None or rounding == "nearest" or format_.bits in (None, 16):
         return Uniform(format_.store(W, weights))
-    return Uniform(_with_feedback(W, gram, format_))
+    return Uniform(with_feedback(W, cholesky(gram), format_))
 
 
 def _formats(
@@ -195,49 +194,3 @@ def _best(W: np.ndarray, weights: np.ndarray | None, formats: list[Format]) -> F
         return float(np.sum(miss * miss * (1 if weights is None else weights)))
 
     return min(formats, key=error)
-
-
-def _with_feedback(W: np.ndarray, gram: np.ndarray, format_: Format) -> Codes:
-    """Codes by error feedback; the grids of short groups follow what the columns behind leave."""
-    root = cholesky(gram)
-    costs = np.diag(root) ** 2  # of a unit of squared error in each column: see `error_feedback`
-    groups = groups_of(W.shape, format_.group)
-    assert format_.bits is not None
-    bits, exponent = format_.bits, common_exponent(W, format_.bits)
-    following = groups.inside_rows and groups.size <= BLOCK
-    along = groups.counts[1]
-    grid = Grid(bits, exponent, np.empty(groups.count, np.float16), None)
-    if not format_.symmetric:
-        grid = grid._replace(zeros=np.empty(groups.count, np.uint8))
-    if not following:
-        grid = format_.grid(W, costs, exponent)
-    codes = np.empty(W.shape, dtype=np.uint8)
-
-    def choose(V: np.ndarray, columns: slice) -> Rule:
-        if following:
-            first = columns.start // groups.size
-            found = format_.grid(V, costs[columns], exponent)
-            here = slice(first, first + found.scales.size // len(V))
-            grid.scales.reshape(-1, along)[:, here] = found.scales.reshape(len(V), -1)
-            if grid.zeros is not None and found.zeros is not None:
-                grid.zeros.reshape(-1, along)[:, here] = found.zeros.reshape(len(V), -1)
-        else:
-            found, first = grid, 0
-        of_groups = found.steps(V.dtype), found.origins(V.dtype)
-        steps, origins = (
-            some.reshape(len(V), -1) if groups.inside_rows else groups.spread(some)
-            for some in of_groups
-        )
-
-        def rule(v: np.ndarray, k: int) -> np.ndarray:
-            group = k // groups.size - first if groups.inside_rows else 0
-            step, origin = steps[:, group], origins[:, group]
-            code = nearest(v, step, origin, bits)
-            codes[:, k] = code
-            return step * (code - origin)
-
-        return rule
-
-    width = groups.size * (BLOCK // groups.size) if following else BLOCK
-    error_feedback(W, root, choose, width=width)
-    return Codes(codes, grid, format_.group, format_.dtype)

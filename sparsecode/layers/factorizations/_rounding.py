@@ -1,0 +1,145 @@
+r"""From numbers to codes by error feedback, and the choice between that and the nearest codes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode.layers.factorizations._feedback import BLOCK, Rule, error_feedback
+from sparsecode.layers.factorizations._grid import Grid, common_exponent, nearest
+from sparsecode.layers.factorizations._values import (
+    Codes,
+    Format,
+    Half,
+    Values,
+    decoded,
+    groups_of,
+)
+
+
+def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
+    """Codes of a matrix by error feedback in the metric whose Cholesky factor is `root`.
+
+    The grids of groups of at most 128 follow what the columns behind them leave; others are found
+    beforehand.
+    """
+    assert format_.bits is not None
+    costs = np.diag(root) ** 2  # of a unit of squared error in each column: see `error_feedback`
+    groups = groups_of(W.shape, format_.group)
+    bits, exponent = format_.bits, common_exponent(W, format_.bits)
+    following = groups.inside_rows and groups.size <= BLOCK
+    along = groups.counts[1]
+    grid = Grid(bits, exponent, np.empty(groups.number, np.float16), None)
+    if not format_.symmetric:
+        grid = grid._replace(zeros=np.empty(groups.number, np.uint8))
+    if not following:
+        grid = format_.grid(W, costs, exponent)
+    codes = np.empty(W.shape, dtype=np.uint8)
+
+    def choose(V: np.ndarray, columns: slice) -> Rule:
+        found, first = grid, 0
+        if following:
+            first = columns.start // groups.size
+            found = format_.grid(V, costs[columns], exponent)
+            here = slice(first, first + found.scales.size // len(V))
+            grid.scales.reshape(-1, along)[:, here] = found.scales.reshape(len(V), -1)
+            if grid.zeros is not None and found.zeros is not None:
+                grid.zeros.reshape(-1, along)[:, here] = found.zeros.reshape(len(V), -1)
+        of_groups = found.steps(V.dtype), found.origins(V.dtype)
+        steps, origins = (
+            some.reshape(len(V), -1) if groups.inside_rows else groups.spread(some)
+            for some in of_groups
+        )
+
+        def rule(v: np.ndarray, k: int) -> np.ndarray:
+            group = k // groups.size - first if groups.inside_rows else 0
+            step, origin = steps[:, group], origins[:, group]
+            code = nearest(v, step, origin, bits)
+            codes[:, k] = code
+            return step * (code - origin)
+
+        return rule
+
+    width = groups.size * (BLOCK // groups.size) if following else BLOCK
+    error_feedback(W, root, choose, width=width)
+    return Codes(codes, grid, format_.group, format_.dtype)
+
+
+def on_support(V: np.ndarray, support: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
+    """Codes of the entries on a support, row by row, by error feedback; the others stay zero."""
+    start = format_.store(V[support], _on(np.diag(root) ** 2, support))
+    assert isinstance(start, Codes)
+    groups = groups_of(start.shape, format_.group)
+    steps, origins = (
+        groups.spread(some)[0] if groups.inside_rows else np.broadcast_to(some, start.size)
+        for some in (start.grid.steps(root.dtype), start.grid.origins(root.dtype))
+    )
+    place = np.cumsum(support, axis=None).reshape(support.shape) - 1
+    codes = start.codes.copy()
+
+    def rule(v: np.ndarray, k: int) -> np.ndarray:
+        kept = support[:, k]
+        at = place[kept, k]
+        code = nearest(v[kept], steps[at], origins[at], start.grid.bits)
+        codes[at] = code
+        settled = np.zeros_like(v)
+        settled[kept] = steps[at] * (code - origins[at])
+        return settled
+
+    error_feedback(V, root, lambda V, columns: rule)
+    return dataclasses.replace(start, codes=codes)
+
+
+def store_matrix(X: np.ndarray, root: np.ndarray | None, format_: Format) -> Values:
+    """A matrix as its format says: by error feedback where there are codes and a metric."""
+    if root is None or format_.bits in (None, 16):
+        return format_.store(X)
+    found = with_feedback(X, root, format_), format_.store(X, _squares(root))
+    return _best(found, lambda values: decoded(values) - X, root)
+
+
+def store_entries(
+    V: np.ndarray, support: np.ndarray, root: np.ndarray | None, format_: Format
+) -> Values:
+    """The entries on a support, likewise."""
+    if root is None or format_.bits in (None, 16):
+        return format_.store(V[support])
+
+    def miss(values: Values) -> np.ndarray:
+        D = np.zeros_like(V)
+        D[support] = decoded(values) - V[support]
+        return D
+
+    plain = format_.store(V[support], _on(_squares(root), support))
+    return _best((on_support(V, support, root, format_), plain), miss, root)
+
+
+def _squares(root: np.ndarray) -> np.ndarray:
+    """The diagonal of the moment."""
+    return np.array([row[: i + 1] @ row[: i + 1] for i, row in enumerate(root)])
+
+
+def _on(per_column: np.ndarray, support: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(per_column, support.shape)[support]
+
+
+def _best(
+    found: tuple[Values, ...], miss: Callable[[Values], np.ndarray], root: np.ndarray
+) -> Values:
+    lower, misses = np.tril(root), [miss(values) for values in found]
+    unit = unit_of(max(magnitude(D) for D in misses), root.dtype)
+    errors = [float(np.sum((to_units(D, unit) @ lower) ** 2)) for D in misses]
+    return found[int(np.argmin(errors))]
+
+
+def shifted(values: Values, exponent: int) -> Values:
+    """``values * 2**exponent``."""
+    if isinstance(values, Half):
+        return dataclasses.replace(values, exponent=values.exponent + exponent)
+    if isinstance(values, Codes):
+        grid = values.grid
+        return dataclasses.replace(values, grid=grid._replace(exponent=grid.exponent + exponent))
+    return np.ldexp(values, exponent)
