@@ -43,7 +43,8 @@ def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
         found, first = grid, 0
         if following:
             first = columns.start // groups.size
-            found = format_.grid(V, costs[columns], exponent)
+            inside = dataclasses.replace(format_, group=min(groups.size, V.shape[1]))
+            found = inside.grid(V, costs[columns], exponent)
             here = slice(first, first + found.scales.size // len(V))
             grid.scales.reshape(-1, along)[:, here] = found.scales.reshape(len(V), -1)
             if grid.zeros is not None and found.zeros is not None:
