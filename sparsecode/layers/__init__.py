@@ -24,8 +24,10 @@ from sparsecode.layers.factorizations import (
     unpack,
 )
 from sparsecode.layers.frontiers import Frontier, FrontierPoint, frontier
+from sparsecode.layers.layout import Layer
 from sparsecode.layers.manifest import manifest
-from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.network import Network, as_network
+from sparsecode.layers.reading import read
 from sparsecode.layers.recipe import Recipe, Rule
 from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow

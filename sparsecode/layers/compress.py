@@ -20,7 +20,8 @@ from sparsecode.layers.compressed import (
 )
 from sparsecode.layers.factorizations import Factorization, output_error
 from sparsecode.layers.formats import file_size
-from sparsecode.layers.network import Layer, Network, as_network
+from sparsecode.layers.layout import Layer
+from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.pricing import Candidate, Failure, Job, Task, as_task, price, priced
 from sparsecode.layers.recipe import Plan, Recipe, Rule, plans, share_of
 from sparsecode.layers.report import LayerRow
@@ -65,7 +66,7 @@ def compress(
     Parameters
     ----------
     network : Network or mapping of str to array
-        The arrays of the network. Its 2-D floating arrays are the layers.
+        The arrays of the network; see `Network` for which of them are layers.
     budget : float or str, optional
         The size of the file, container and untouched tensors included, as a fraction of the bytes
         of the original tensors, in (0, 1], or as a size: ``"24 MB"``, ``"1.5 MiB"``. 0.25 if
@@ -188,7 +189,9 @@ def _select(
     if not layers and network.layers:
         raise ValueError(f"exclude leaves none of the {len(network.layers)} layers to compress")
     if not layers:
-        raise ValueError("the network has no layer to compress: no 2-D floating array")
+        raise ValueError(
+            "the network has no layer to compress: no 2-D floating array and no convolution"
+        )
     return layers
 
 

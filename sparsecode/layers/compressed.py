@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,12 @@ import numpy as np
 
 from sparsecode import __version__
 from sparsecode._files import refuse_same_file, strict_json
-from sparsecode._validation import check_int
+from sparsecode._validation import check_int, check_option
 from sparsecode.layers.allocation import Allocation
+from sparsecode.layers.arrays import check_ties
 from sparsecode.layers.factorizations import Bits, Factorization, unpack
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, file_size, read_tensors, write_tensors
+from sparsecode.layers.layout import ORIENTATIONS, Layout, from_record, to_record
 from sparsecode.layers.network import Network
 from sparsecode.layers.report import CompressionReport, LayerRow
 
@@ -24,6 +27,7 @@ __all__ = ["CompressedNetwork", "read_compressed"]
 
 METADATA_KEY = "sparsecode.compressed"
 FORMAT_VERSION = 1
+GRAPH = "graph"  # and a separator: the name of the array that holds an ONNX model without tensors
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,8 @@ class CompressedNetwork:
     factorizations : dict of str to Factorization
         By the name of the layer's tensor.
     network : Network
-        Everything else: names, order, dtypes and orientation of the original; the tensors of
-        compressed layers are not in it.
+        Everything else: order, dtypes, layout, metadata and graph of the original; the tensors of
+        compressed layers are not in it, nor are tied names.
     order : tuple of str
         All names in the order of the original.
     original_bits : int
@@ -48,6 +52,8 @@ class CompressedNetwork:
     recipe : Recipe or None
         What reproduces this network, layer by layer, from the same weights and moments, without a
         search: ``compress(network, 1.0, rules=recipe.rules)``. None for one that was read.
+    tied : dict of str to str
+        For each name whose tensor is that of another, the other; it is stored once.
     bits : int
         The size of that file in bits, names and shapes included.
     ratio : float
@@ -69,6 +75,7 @@ class CompressedNetwork:
     report: CompressionReport = field(default_factory=CompressionReport)
     suffix: str = ".safetensors"
     recipe: Any = None
+    tied: dict[str, str] = field(default_factory=dict)
 
     @property
     def bits(self) -> int:
@@ -94,20 +101,18 @@ class CompressedNetwork:
 
     def to_dense(self) -> Network:
         """The network under its original names, shapes and dtypes, as stock tools load it."""
-        transposed = self.network.orientation == "in_out"
-        tensors = {}
+        layout = self.network.layout
+        tensors: dict[str, np.ndarray] = {}
         for name in self.order:
-            if name in self.factorizations:
-                weight = self.factorizations[name].to_dense()
-                tensors[name] = np.ascontiguousarray(weight.T) if transposed else weight
+            owner = self.tied.get(name, name)
+            if owner in tensors:
+                tensors[name] = tensors[owner]
+            elif owner in self.factorizations:
+                weight = self.factorizations[owner].to_dense()
+                tensors[name] = np.ascontiguousarray(layout.of_layer(owner).tensor(weight))
             else:
-                tensors[name] = self.network[name]
-        return Network(
-            tensors,
-            metadata=self.network.metadata,
-            source=self.network.source,
-            orientation=self.network.orientation,
-        )
+                tensors[name] = self.network[owner]
+        return self.network.carrying(tensors)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.safetensors`` or ``.npz``, whole or not at all; `read_compressed` reads it.
@@ -131,7 +136,7 @@ class CompressedNetwork:
             if name in self.factorizations:
                 parts, described[name] = self.factorizations[name].pack()
                 arrays.update({f"{name}{separator}{key}": part for key, part in parts.items()})
-            else:
+            elif name not in self.tied:
                 arrays[name] = self.network[name]
         description = {
             "format": FORMAT_VERSION,
@@ -140,9 +145,18 @@ class CompressedNetwork:
             "original_bits": self.original_bits,
             "order": list(self.order),
             "layers": described,
+            **self._records(),
         }
+        if self.network.graph is not None:
+            arrays[GRAPH + separator] = np.frombuffer(self.network.graph, np.uint8)
         text = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
         return arrays, {**self.network.metadata, METADATA_KEY: text}
+
+    def _records(self) -> dict[str, Any]:
+        """How layers are stored, and which tensors are tied, where nothing else tells."""
+        declared = self.network.layout.declared
+        stored = {} if declared is None else {"stored": to_record(declared)}
+        return {**stored, **({"tied": self.tied} if self.tied else {})}
 
 
 def _separator(names: Iterable[str]) -> str:
@@ -218,34 +232,69 @@ def _unpacked(
             f"its format is {description['format']!r}; this version reads {FORMAT_VERSION}"
         )
     order, metas = description["order"], description["layers"]
+    tied = check_ties(description.get("tied", {}))
     names = set(order)
-    if not isinstance(order, list) or len(names) < len(order) or not set(metas) <= names:
+    owners = names - tied.keys()
+    if not isinstance(order, list) or len(names) < len(order) or not set(metas) <= owners:
         raise ValueError("its list of names repeats one or lacks a layer")
-    parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in metas}
-    rest = {}
-    separator = _separator(order)
-    for key, array in arrays.items():
-        name, found, part = key.rpartition(separator)
-        if found and name in parts:
-            parts[name][part] = array
-        elif key in names and key not in metas:
-            rest[key] = array
-        else:
-            raise ValueError(f"its tensor {key!r} belongs to nothing in it")
+    if not tied.keys() <= names or not set(tied.values()) <= owners:
+        raise ValueError("its record of tied tensors has names that it does not have")
+    graph = arrays.pop(GRAPH + _separator(order), None)
+    parts, rest = _sorted_out(arrays, owners, set(metas), _separator(order))
     forms = {n: unpack(parts[n], metas[n], max_bytes=max_bytes) for n in order if n in metas}
-    kept = {name: rest[name] for name in order if name not in metas}
+    layout = _layout(description, forms)
+    kept = Network(
+        {name: rest[name] for name in order if name in owners and name not in metas},
+        metadata=metadata,
+        source=path,
+        layout=layout,
+        graph=None if graph is None else _as_bytes(graph),
+    )
+    original_bits = check_int(description["original_bits"], "original_bits")
     compressed = CompressedNetwork(
-        forms,
-        Network(kept, metadata=metadata, source=path, orientation=str(description["orientation"])),
-        tuple(order),
-        check_int(description["original_bits"], "original_bits"),
-        suffix=Path(path).suffix,
+        forms, kept, tuple(order), original_bits, suffix=Path(path).suffix, tied=tied
     )
     rows = [
         LayerRow(name=name, form=f.kind, summary=f.summary, shape=f.shape, bits=f.bits())
         for name, f in forms.items()
     ]
     return with_report(compressed, tuple(rows))
+
+
+def _sorted_out(
+    arrays: dict[str, np.ndarray], owners: set[str], packed: set[str], separator: str
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    """The packed arrays by layer, and the tensors that were left alone."""
+    parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in packed}
+    rest = {}
+    for key, array in arrays.items():
+        name, found, part = key.rpartition(separator)
+        if found and name in parts:
+            parts[name][part] = array
+        elif key in owners and key not in packed:
+            rest[key] = array
+        else:
+            raise ValueError(f"its tensor {key!r} belongs to nothing in it")
+    return parts, rest
+
+
+def _layout(description: dict[str, Any], forms: dict[str, Factorization]) -> Layout:
+    """How layers are stored: every compressed one has to have a place."""
+    orientation = check_option(str(description["orientation"]), "orientation", ORIENTATIONS)
+    if "stored" not in description:
+        return Layout(orientation)
+    declared = from_record(description["stored"])
+    for name, form in forms.items():
+        sides = math.prod(declared[name].kernel)
+        if form.shape[1] % sides:
+            raise ValueError(f"its layer {name!r} of shape {form.shape} is no {declared[name]} one")
+    return Layout(orientation, declared)
+
+
+def _as_bytes(graph: np.ndarray) -> bytes:
+    if graph.dtype != np.uint8 or graph.ndim != 1:
+        raise ValueError("its graph has to be an array of bytes")
+    return graph.tobytes()
 
 
 def with_report(

@@ -1,65 +1,35 @@
-"""A network as named arrays, its 2-D layers found, oriented and named."""
+"""A network as named arrays, its layers found, oriented and named."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsecode._files import refuse_same_file
+from sparsecode._files import refuse_same_file, strict_json
 from sparsecode._validation import check_option
-from sparsecode.layers.formats import DEFAULT_MAX_BYTES, read_tensors, same_bits, write_tensors
+from sparsecode.layers.arrays import as_array, check_ties, fitted, tied_names
+from sparsecode.layers.formats import same_bits, write_tensors
+from sparsecode.layers.layout import ORIENTATIONS, Layer, Layout, from_record, to_record
 from sparsecode.layers.patterns import check_patterns, matches, near_misses
 
-ORIENTATIONS = ("out_in", "in_out")
 ORIENTATION_KEY = "sparsecode.orientation"
-
-_FLOATING = ("float16", "bfloat16", "float32", "float64")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A weight matrix of a network, seen as ``W`` (n_outputs, n_inputs) with ``y = W x``.
-
-    Attributes
-    ----------
-    name : str
-        The tensor's name in the network.
-    shape : tuple of int
-        ``(n_outputs, n_inputs)``, whichever way round the network stores it.
-    transposed : bool
-        Whether the network stores ``W.T``.
-    dtype : numpy.dtype
-        float16, bfloat16, float32 or float64.
-    """
-
-    name: str
-    shape: tuple[int, int]
-    transposed: bool
-    dtype: np.dtype
-
-    @property
-    def n_outputs(self) -> int:
-        """Rows of ``W``."""
-        return self.shape[0]
-
-    @property
-    def n_inputs(self) -> int:
-        """Columns of ``W``: the width of the layer's inputs."""
-        return self.shape[1]
+LAYERS_KEY = "sparsecode.layers"
+TIED_KEY = "sparsecode.tied"
 
 
 class Network(Mapping[str, np.ndarray]):
     """An ordered, read-only mapping of tensor names to arrays.
 
-    A layer is a 2-D float16, bfloat16, float32 or float64 array with both sides at least 2. Every
-    other tensor is carried along untouched. Two networks are equal when names, order, dtypes,
-    shapes, metadata and every bit of every array are.
+    Unless the source says what its layers are, as ONNX and torch modules do, a 2-D floating array
+    is a linear layer and a 4-D one a convolution, once both sides of its matrix are at least 2.
+    Every other tensor is carried along untouched. Arrays that share their memory are tied: they
+    count once, and what replaces one replaces all. Two networks are equal when names, order,
+    dtypes, shapes, metadata, layers, ties and every bit of every array are.
 
     Parameters
     ----------
@@ -70,25 +40,34 @@ class Network(Mapping[str, np.ndarray]):
     source : path-like or None
         The file the network was read from, which `write` will not overwrite.
     orientation : {"out_in", "in_out"} or None
-        How a layer's matrix is stored: ``(n_outputs, n_inputs)`` as in PyTorch, or transposed as in
-        Keras, Flax and scikit-learn's ``coefs_``. None takes what the metadata records under
-        ``sparsecode.orientation``, and otherwise ``"out_in"``.
+        How a layer is stored: ``(n_outputs, n_inputs)`` and ``(O, I, kh, kw)`` as in PyTorch, or
+        transposed and ``(kh, kw, I, O)`` as in Keras, Flax and scikit-learn's ``coefs_``. None
+        takes what the metadata records, and otherwise ``"out_in"``.
+    layout : Layout or None
+        What the source says of its layers, in place of an orientation.
+    graph : bytes or None
+        The ONNX model without its tensors, from which `write` makes a model again.
+    module : torch.nn.Module or None
+        The module the tensors are of, which `calibrate` runs.
 
     Attributes
     ----------
     metadata : dict of str to str
-        Without the record of the orientation, which `write` adds.
+        Without the records of the layers and ties, which `write` adds.
     source : pathlib.Path or None
     orientation : {"out_in", "in_out"}
+    layout : Layout
     layers : tuple of Layer
+    tied : dict of str to str
+        For each name whose array is that of an earlier one, the earlier name.
     n_bytes : int
-        Bytes of all arrays together.
+        Bytes of all arrays together, tied ones counted once.
 
     Raises
     ------
     ValueError
-        A name is no string, an array holds objects or masked entries, or the orientation is
-        unknown.
+        A name is no string, an array holds objects or masked entries, the orientation is unknown,
+        or what the metadata records is not so.
 
     Examples
     --------
@@ -108,14 +87,37 @@ class Network(Mapping[str, np.ndarray]):
         metadata: Mapping[str, str] | None = None,
         source: str | os.PathLike[str] | None = None,
         orientation: str | None = None,
+        layout: Layout | None = None,
+        graph: bytes | None = None,
+        module: Any = None,
     ) -> None:
-        self._tensors = {name: _as_array(name, tensor) for name, tensor in tensors.items()}
+        self._tensors = {name: as_array(name, tensor) for name, tensor in tensors.items()}
         self.metadata = dict(metadata or {})
-        recorded = self.metadata.pop(ORIENTATION_KEY, "out_in")
-        self.orientation = check_option(
-            recorded if orientation is None else orientation, "orientation", ORIENTATIONS
-        )
+        self._tie(self.metadata.pop(TIED_KEY, None))
+        recorded = self.metadata.pop(ORIENTATION_KEY, None), self.metadata.pop(LAYERS_KEY, None)
+        self.layout = _layout(orientation, *recorded) if layout is None else layout
         self.source = None if source is None else Path(source)
+        self.graph, self.module = graph, module
+        self.layers = self._layers()
+
+    def _tie(self, record: str | None) -> None:
+        """Tie what shares memory, and what the record says is one tensor as far as it still is."""
+        for name, owner in _ties(record).items():
+            if name in self and owner in self and same_bits(self[name], self[owner]):
+                self._tensors[name] = self[owner]
+        self.tied = tied_names(self._tensors)
+        for name, owner in self.tied.items():
+            self._tensors[name] = self[owner]  # one object, and one it stays when it is copied
+
+    def _layers(self) -> tuple[Layer, ...]:
+        """The layers, in the order of the tensors."""
+        owners = {name: array for name, array in self._tensors.items() if name not in self.tied}
+        return self.layout.layers(owners)
+
+    @property
+    def orientation(self) -> str:
+        """How layers are stored of which nothing else is said."""
+        return self.layout.orientation
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._tensors[name]
@@ -136,26 +138,17 @@ class Network(Mapping[str, np.ndarray]):
         return (
             list(self) == list(other)
             and self.metadata == other.metadata
-            and self.orientation == other.orientation
+            and (self.orientation, self.layers) == (other.orientation, other.layers)
+            and (self.tied, self.graph) == (other.tied, other.graph)
             and all(same_bits(self[name], other[name]) for name in self)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
-    @cached_property
-    def layers(self) -> tuple[Layer, ...]:
-        """The layers, in the order of the tensors."""
-        transposed = self.orientation == "in_out"
-        return tuple(
-            Layer(name, array.shape[::-1] if transposed else array.shape, transposed, array.dtype)
-            for name, array in self._tensors.items()
-            if array.ndim == 2 and min(array.shape) >= 2 and array.dtype.name in _FLOATING
-        )
-
     @property
     def n_bytes(self) -> int:
-        """Bytes of all arrays together."""
-        return sum(array.nbytes for array in self._tensors.values())
+        """Bytes of all arrays together, tied ones counted once."""
+        return sum(array.nbytes for name, array in self.items() if name not in self.tied)
 
     def layer(self, name: str) -> Layer:
         """Return the layer of that name.
@@ -171,7 +164,7 @@ class Network(Mapping[str, np.ndarray]):
         raise ValueError(f"{name!r} is no layer of the network{self._hint(name)}")
 
     def weight(self, layer: Layer | str) -> np.ndarray:
-        """Return the layer's matrix (n_outputs, n_inputs): the stored array or its transpose.
+        """Return the layer's matrix (n_outputs, n_inputs): the stored array seen as one.
 
         Raises
         ------
@@ -187,7 +180,7 @@ class Network(Mapping[str, np.ndarray]):
         (3, 4)
         """
         found = self.layer(layer.name if isinstance(layer, Layer) else layer)
-        return self[found.name].T if found.transposed else self[found.name]
+        return found.stored.matrix(self[found.name])
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
         """Return the network with other layer matrices, (n_outputs, n_inputs) as from `weight`.
@@ -200,26 +193,27 @@ class Network(Mapping[str, np.ndarray]):
         stored = {}
         for name, weight in weights.items():
             layer = self.layer(name)
-            matrix = _as_array(name, weight)
+            matrix = as_array(name, weight)
             if matrix.shape != layer.shape:
                 raise ValueError(
                     f"the new weight of {name!r} has shape {matrix.shape}; "
                     f"the layer is (n_outputs, n_inputs) = {layer.shape}"
                 )
-            stored[name] = matrix.T if layer.transposed else matrix
+            stored[name] = layer.stored.tensor(matrix)
         return self.replace(stored)
 
     def replace(self, tensors: Mapping[str, Any]) -> Network:
         """Return the network with other arrays under some names, in the layout they are stored in.
 
         Order, dtypes, metadata and orientation stay; the other tensors are the very same objects.
-        Real numbers are rounded to the dtype of the floating tensor that they replace.
+        Real numbers are rounded to the dtype of the floating tensor that they replace. Tied tensors
+        stay tied.
 
         Raises
         ------
         ValueError
-            A name is not in the network, a shape or the kind of dtype differs, or a number is too
-            large for the dtype.
+            A name is not in the network, a shape or the kind of dtype differs, a number is too
+            large for the dtype, or tied tensors would differ.
 
         Examples
         --------
@@ -233,12 +227,24 @@ class Network(Mapping[str, np.ndarray]):
         for name in tensors:
             if name not in self:
                 raise ValueError(f"the network has no tensor {name!r}{near_misses(name, self)}")
-        new = {name: _fitted(name, array, self[name]) for name, array in tensors.items()}
+        new: dict[str, np.ndarray] = {}
+        for name, tensor in tensors.items():
+            array, owner = fitted(name, tensor, self[name]), self.tied.get(name, name)
+            if not same_bits(new.setdefault(owner, array), array):
+                raise ValueError(f"{name!r} is tied to {owner!r}, and their new arrays differ")
+        return self.carrying(
+            {name: new.get(self.tied.get(name, name), array) for name, array in self.items()}
+        )
+
+    def carrying(self, tensors: Mapping[str, np.ndarray], layout: Layout | None = None) -> Network:
+        """Return other tensors with the metadata, source, layout and graph of this network."""
         return Network(
-            {**self._tensors, **new},
+            tensors,
             metadata=self.metadata,
             source=self.source,
-            orientation=self.orientation,
+            layout=self.layout if layout is None else layout,
+            graph=self.graph,
+            module=self.module,
         )
 
     def select(
@@ -272,7 +278,10 @@ class Network(Mapping[str, np.ndarray]):
         return tuple(layer for layer in self.layers if layer.name in chosen - dropped)
 
     def write(self, path: str | os.PathLike[str], *, overwrite_source: bool = False) -> None:
-        """Write all tensors and the metadata to ``.npz`` or ``.safetensors``, whole or not at all.
+        """Write all tensors and the metadata, whole or not at all.
+
+        ``.npz`` and ``.safetensors`` hold tensors alone; ``.onnx`` is for a network that was read
+        from an ONNX model, with the rest of the model as it was.
 
         Parameters
         ----------
@@ -284,20 +293,51 @@ class Network(Mapping[str, np.ndarray]):
         Raises
         ------
         ValueError
-            `path` is the source and `overwrite_source` is False, or something cannot be stored; see
-            `sparsecode.layers.formats.write_tensors`.
+            `path` is the source and `overwrite_source` is False, something cannot be stored (see
+            `sparsecode.layers.formats.write_tensors`), or there is no graph for a model.
         OSError
             The file cannot be written.
         """
         if self.source is not None and not overwrite_source:
             refuse_same_file(self.source, path)
-        record = {ORIENTATION_KEY: "in_out"} if self.orientation == "in_out" else {}
-        write_tensors(path, self._tensors, {**self.metadata, **record})
+        if Path(path).suffix.lower() == ".onnx":
+            self._write_model(path)
+        else:
+            write_tensors(path, self._tensors, {**self.metadata, **self._records()})
+
+    def _write_model(self, path: str | os.PathLike[str]) -> None:
+        from sparsecode.layers.formats.onnx import write_model
+
+        if self.graph is None:
+            raise ValueError(
+                f"{path}: the network was not read from an ONNX model, so there is no graph to put "
+                "its tensors into; use .npz or .safetensors"
+            )
+        write_model(path, self.graph, self._tensors, self.metadata)
+
+    def _records(self) -> dict[str, str]:
+        """What a file has to say so that the same layers and ties are found in it."""
+        records = {}
+        if self.orientation == "in_out":
+            records[ORIENTATION_KEY] = "in_out"
+        by_shape = Layout(self.orientation).layers(
+            {name: array for name, array in self.items() if name not in self.tied}
+        )
+        if self.layers != by_shape:
+            stored = to_record({layer.name: layer.stored for layer in self.layers})
+            records[LAYERS_KEY] = json.dumps(stored, ensure_ascii=False)
+        if self.tied:
+            records[TIED_KEY] = json.dumps(self.tied, ensure_ascii=False)
+        return records
 
     def _matched(self, argument: str, patterns: str | Sequence[str]) -> set[str]:
         matched: set[str] = set()
         for pattern in check_patterns(argument, patterns):
-            found = {layer.name for layer in self.layers if matches(pattern, layer.name, argument)}
+            found = {
+                layer.name
+                for layer in self.layers
+                if any(matches(pattern, name, argument) for name in self.names_of(layer.name))
+            }
             if not found:
                 raise ValueError(
                     f"the {argument} pattern {pattern!r} matches no layer"
@@ -306,12 +346,20 @@ class Network(Mapping[str, np.ndarray]):
             matched |= found
         return matched
 
+    def names_of(self, name: str) -> list[str]:
+        """The name and those that are tied to it."""
+        return [name, *(other for other, owner in self.tied.items() if owner == name)]
+
     def _hint(self, name: str) -> str:
+        if name in self.tied:
+            return f": it is tied to {self.tied[name]!r}, and goes by that name"
+        if name in self.layout.left_alone:
+            return f": it is {self.layout.left_alone[name]}"
         if name in self:
             array = self[name]
             return (
                 f": it is a tensor of shape {array.shape} and dtype {array.dtype}, and a layer is "
-                "2-D, floating, with both sides at least 2"
+                "2-D or a convolution, floating, with both sides at least 2"
             )
         return near_misses(name, [layer.name for layer in self.layers])
 
@@ -351,81 +399,14 @@ def as_network(network: Network | Mapping[str, Any]) -> Network:
     )
 
 
-def read(
-    path: str | os.PathLike[str],
-    *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
-    orientation: str | None = None,
-) -> Network:
-    """Read a network from ``.npz`` or ``.safetensors``; nothing in the file is executed.
-
-    Parameters
-    ----------
-    path : path-like
-        The file; its suffix tells the format.
-    max_bytes : int, default=16 GiB
-        Limit in bytes on the file and on what its arrays expand to.
-    orientation : {"out_in", "in_out"} or None
-        As for `Network`.
-
-    Returns
-    -------
-    Network
-        With `source` set to the path.
-
-    Raises
-    ------
-    ValueError, OSError
-        As for `sparsecode.layers.formats.read_tensors`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from sparsecode.layers.network import Network, read
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     Network({"w": np.eye(3)}).write(f"{folder}/net.npz")
-    ...     read(f"{folder}/net.npz")
-    Network(1 tensors, 1 layers, 72 bytes)
-    """
-    tensors, metadata = read_tensors(path, max_bytes=max_bytes)
-    try:
-        return Network(tensors, metadata=metadata, source=path, orientation=orientation)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as a network: {error}") from error
+def _layout(orientation: str | None, recorded: str | None, layers: str | None) -> Layout:
+    """As it is asked for, or else as a file records it."""
+    given = recorded or "out_in" if orientation is None else orientation
+    check_option(given, "orientation", ORIENTATIONS)
+    if orientation is not None or layers is None:
+        return Layout(given)
+    return Layout(given, from_record(strict_json(layers.encode())))
 
 
-def _as_array(name: Any, tensor: Any) -> np.ndarray:
-    if not isinstance(name, str):
-        raise ValueError(f"the name of a tensor has to be a string, got {name!r}")
-    if np.ma.is_masked(tensor):
-        raise ValueError(f"the tensor {name!r} has masked entries; fill them first")
-    try:
-        array = np.asarray(tensor)
-    except (TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"the tensor {name!r} cannot be seen as a NumPy array ({error}); "
-            "for torch pass tensor.detach().cpu().numpy()"
-        ) from error
-    if array.dtype.hasobject:
-        raise ValueError(
-            f"the tensor {name!r} ({type(tensor).__name__}) holds objects; pass a numeric array"
-        )
-    return array
-
-
-def _fitted(name: str, new: Any, old: np.ndarray) -> np.ndarray:
-    """`new` in the dtype of `old`, once it has its shape and kind."""
-    array = _as_array(name, new)
-    if array.shape != old.shape:
-        raise ValueError(f"the new {name!r} has shape {array.shape}, the old one {old.shape}")
-    if array.dtype == old.dtype:
-        return array
-    floats = array.dtype.kind == "f" or array.dtype.name in _FLOATING
-    if old.dtype.name not in _FLOATING or not floats:
-        raise ValueError(f"the new {name!r} has dtype {array.dtype}, the old one {old.dtype}")
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = array.astype(old.dtype)
-    if np.isinf(rounded).any() and not np.array_equal(np.isinf(rounded), np.isinf(array)):
-        raise ValueError(f"the new {name!r} has entries too large for its dtype {old.dtype}")
-    return rounded
+def _ties(record: str | None) -> dict[str, str]:
+    return {} if record is None else check_ties(strict_json(record.encode()))

@@ -151,15 +151,14 @@ class Search:
         tasks = [candidate.task for candidate in chosen]
         self._forms = {task: self._forms.get(task) or self._fit(task) for task in tasks}
         forms = {task.layer: form for task, form in self._forms.items()}
-        kept = Network(
-            {name: array for name, array in self.network.items() if name not in forms},
-            metadata=self.network.metadata,
-            source=self.network.source,
-            orientation=self.network.orientation,
+        network = self.network
+        kept = network.carrying(
+            {n: a for n, a in network.items() if n not in forms and n not in network.tied},
+            network.layout.resolved(network.layers),
         )
-        original_bits = 8 * self.network.n_bytes
+        original_bits = 8 * network.n_bytes
         return CompressedNetwork(
-            forms, kept, tuple(self.network), original_bits, suffix=self._suffix
+            forms, kept, tuple(network), original_bits, suffix=self._suffix, tied=network.tied
         )
 
     def _too_small(self, smallest: CompressedNetwork, allowed: int) -> str:

@@ -36,7 +36,7 @@ def a_network(rng, dtype=np.float32, n=48):
         "embed.bias": rng.standard_normal(n).astype(dtype),
         "step": np.int64(7),
         "scale": np.array(0.5, np.float32),
-        "conv.weight": rng.standard_normal((4, 2, 3, 3)).astype(dtype),
+        "volume.weight": rng.standard_normal((4, 2, 3, 3, 1)).astype(dtype),
         "hidden.weight": rng.standard_normal((n, n)).astype(dtype),
         "table": np.arange(24, dtype=np.int16).reshape(4, 6),
         "empty": np.zeros((0, 5), np.float32),

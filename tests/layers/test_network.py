@@ -10,8 +10,10 @@ import pytest
 
 from sparsecode.layers import compress
 from sparsecode.layers.formats import read_tensors
-from sparsecode.layers.network import Layer, Network, as_network, read
+from sparsecode.layers.layout import Layer
+from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.patterns import near_misses
+from sparsecode.layers.reading import read
 
 RNG = np.random.default_rng(0)
 
@@ -34,7 +36,13 @@ def tensors():
     }
 
 
-LAYERS = ["embed.weight", "block.0.attn.weight", "block.1.attn.weight", "head.weight"]
+LAYERS = [
+    "embed.weight",
+    "block.0.attn.weight",
+    "block.1.attn.weight",
+    "conv.weight",
+    "head.weight",
+]
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def test_it_is_an_ordered_read_only_mapping(net):
     with pytest.raises(TypeError):
         net["row"] = np.zeros(3)
     assert net.n_bytes == sum(array.nbytes for array in arrays.values())
-    assert repr(net).startswith("Network(12 tensors, 4 layers,")
+    assert repr(net).startswith("Network(12 tensors, 5 layers,")
 
 
 def test_arrays_are_kept_and_not_copied():
@@ -61,7 +69,7 @@ def test_arrays_are_kept_and_not_copied():
     assert Network({"w": array})["w"] is array
 
 
-def test_layers_are_floating_matrices_with_two_sides(net):
+def test_layers_are_floating_matrices_and_convolutions(net):
     assert [layer.name for layer in net.layers] == LAYERS
     embed, head = net.layer("embed.weight"), net.layers[-1]
     assert (embed.shape, embed.n_outputs, embed.n_inputs) == ((7, 4), 7, 4)
@@ -201,8 +209,8 @@ def test_nan_and_infinite_weights_stay(net):
         ("head.weight", (), ["head.weight"]),
         (["head.weight", "embed.weight"], (), ["embed.weight", "head.weight"]),
         (r"re:block\..*", (), LAYERS[1:3]),
-        ((), [r"re:.*attn\.weight"], ["embed.weight", "head.weight"]),
-        ([r"re:.*"], ["embed.weight", "re:head.*"], LAYERS[1:3]),
+        ((), [r"re:.*attn\.weight"], ["embed.weight", "conv.weight", "head.weight"]),
+        ([r"re:.*"], ["embed.weight", "re:head.*"], LAYERS[1:4]),
         ("head.weight", "re:.*", []),
     ],
 )
@@ -218,7 +226,7 @@ def test_select(net, include, exclude, expected):
         ("re:head", r"matches no layer; did you mean|there are"),
         ("re:.*bias", "matches no layer"),
         ("row", r"matches no layer: it is a tensor of shape \(1, 5\) and dtype float64"),
-        ("ids", "it is a tensor of shape .* int64, and a layer is 2-D, floating"),
+        ("ids", "it is a tensor of shape .* int64, and a layer is 2-D or a conv"),
         ("re:(", "is not a regular expression"),
         ("", "matches no layer"),
     ],

@@ -51,6 +51,8 @@ _FORMATS: dict[str, Format] = {
     ".safetensors": safetensors,
 }
 
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib")
+
 _DTYPES = frozenset(safetensors.DTYPES)
 _RESERVED = {npz.METADATA, safetensors.METADATA}
 
@@ -115,10 +117,10 @@ def read_tensors(
     chosen = _format(path)
     max_bytes = check_int(max_bytes, "max_bytes", low=0)
     path = Path(path)
-    n_bytes = _file_bytes(path)
+    n_bytes = file_bytes(path)
     if n_bytes > max_bytes:
         raise ValueError(f"{path} has {n_bytes} bytes, over the limit {max_bytes}; raise max_bytes")
-    with _blamed_on(path), chosen.opened(path, max_bytes) as (loaders, metadata):
+    with blamed_on(path), chosen.opened(path, max_bytes) as (loaders, metadata):
         return {name: load() for name, load in loaders.items()}, metadata
 
 
@@ -216,6 +218,17 @@ def file_size(
 def _format(path: str | os.PathLike[str]) -> Format:
     text = os.fspath(path)
     suffix = (text if text in _FORMATS else Path(text).suffix).lower()
+    if suffix in _PICKLES:
+        raise ValueError(
+            f"{text!r} is a pickle by its suffix, and reading one can run any code; save the "
+            "weights where they come from, as with "
+            "safetensors.torch.save_file(model.state_dict(), 'model.safetensors'), and read that"
+        )
+    if suffix == ".onnx":
+        raise ValueError(
+            f"{text!r} is a model, not a file of named arrays; layers.read reads it, Network.write "
+            "and CompressedNetwork.write_onnx write it"
+        )
     if suffix not in _FORMATS:
         raise ValueError(
             f"{text!r} has the suffix {suffix!r}, which is no known format; "
@@ -224,7 +237,8 @@ def _format(path: str | os.PathLike[str]) -> Format:
     return _FORMATS[suffix]
 
 
-def _file_bytes(path: Path) -> int:
+def file_bytes(path: Path) -> int:
+    """The size of a regular file."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, not a file")
     n_bytes = path.stat().st_size
@@ -234,7 +248,7 @@ def _file_bytes(path: Path) -> int:
 
 
 @contextmanager
-def _blamed_on(path: Path) -> Iterator[None]:
+def blamed_on(path: Path) -> Iterator[None]:
     """Whatever a reader trips over becomes one line that names the file."""
     try:
         yield
