@@ -14,11 +14,17 @@ import numpy as np
 
 from sparsecode import __version__
 from sparsecode._files import refuse_same_file, strict_json
-from sparsecode._validation import check_int, check_option
+from sparsecode._validation import check_bool, check_int, check_option
 from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.arrays import check_ties
-from sparsecode.layers.factorizations import Bits, Factorization, unpack
-from sparsecode.layers.formats import DEFAULT_MAX_BYTES, file_size, read_tensors, write_tensors
+from sparsecode.layers.factorizations import Bits, Factorization, LowRank, unpack
+from sparsecode.layers.formats import (
+    DEFAULT_MAX_BYTES,
+    MODEL,
+    file_size,
+    read_tensors,
+    write_tensors,
+)
 from sparsecode.layers.layout import ORIENTATIONS, Layout, from_record, to_record
 from sparsecode.layers.network import Network
 from sparsecode.layers.report import CompressionReport, LayerRow
@@ -127,6 +133,46 @@ class CompressedNetwork:
         if self.network.source is not None:
             refuse_same_file(self.network.source, path)
         write_tensors(path, *self._packed())
+
+    def write_onnx(self, path: str | os.PathLike[str], *, factored: bool = False) -> None:
+        """Write the ONNX model that the network was read from, with the layers as they are now.
+
+        Needs the extra: ``pip install sparsecode[onnx]``.
+
+        Parameters
+        ----------
+        path : path-like
+            The ``.onnx`` file.
+        factored : bool, default=False
+            Compute low-rank layers by two nodes, through their two factors, where every use of the
+            layer lets it; the file and the arithmetic are then as small as the rank. All other
+            layers, and all of them by default, are dense.
+
+        Raises
+        ------
+        ValueError
+            If the network is not of an ONNX model, `path` is the file it was read from or no
+            ``.onnx`` file, or the model is larger than one can be.
+        OSError
+            If the file cannot be written.
+        """
+        if Path(path).suffix.lower() != MODEL:
+            raise ValueError(f"{path} has to end in .onnx")
+        dense = self.to_dense()
+        if not check_bool(factored, "factored") or self.network.graph is None:
+            return dense.write(path)
+        from sparsecode.layers.formats.onnx import save
+        from sparsecode.layers.onnx_export import factored_model
+
+        if self.network.source is not None:
+            refuse_same_file(self.network.source, path)
+        pairs = {
+            name: (form.left, form.right)
+            for name, form in self.factorizations.items()
+            if isinstance(form, LowRank)
+        }
+        metadata = self.network.metadata
+        return save(path, *factored_model(self.network.graph, dense, pairs, metadata))
 
     def _packed(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         arrays: dict[str, np.ndarray] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from sparsecode._files import refuse_same_file, strict_json
 from sparsecode._validation import check_option
 from sparsecode.layers.arrays import as_array, check_ties, fitted, tied_names
-from sparsecode.layers.formats import same_bits, write_tensors
+from sparsecode.layers.formats import MODEL, same_bits, write_tensors
 from sparsecode.layers.layout import ORIENTATIONS, Layer, Layout, from_record, to_record
 from sparsecode.layers.patterns import check_patterns, matches, near_misses
 
@@ -300,7 +300,7 @@ class Network(Mapping[str, np.ndarray]):
         """
         if self.source is not None and not overwrite_source:
             refuse_same_file(self.source, path)
-        if Path(path).suffix.lower() == ".onnx":
+        if Path(path).suffix.lower() == MODEL:
             self._write_model(path)
         else:
             write_tensors(path, self._tensors, {**self.metadata, **self._records()})

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sparsecode._validation import check_unused
-from sparsecode.layers.formats import DEFAULT_MAX_BYTES, read_tensors
+from sparsecode.layers.formats import DEFAULT_MAX_BYTES, MODEL, read_tensors
 from sparsecode.layers.network import Network
 
 
@@ -54,7 +54,7 @@ def read(
     ...     read(f"{folder}/net.npz")
     Network(1 tensors, 1 layers, 72 bytes)
     """
-    if Path(path).suffix.lower() == ".onnx":
+    if Path(path).suffix.lower() == MODEL:
         check_unused("an ONNX model, which says what its layers are,", orientation=orientation)
         return _read_onnx(path, max_bytes)
     tensors, metadata = read_tensors(path, max_bytes=max_bytes)

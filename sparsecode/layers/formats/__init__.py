@@ -51,6 +51,7 @@ _FORMATS: dict[str, Format] = {
     ".safetensors": safetensors,
 }
 
+MODEL = ".onnx"
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib")
 
 _DTYPES = frozenset(safetensors.DTYPES)
@@ -217,14 +218,14 @@ def file_size(
 
 def _format(path: str | os.PathLike[str]) -> Format:
     text = os.fspath(path)
-    suffix = (text if text in _FORMATS else Path(text).suffix).lower()
+    suffix = (text if text in (*_FORMATS, MODEL) else Path(text).suffix).lower()
     if suffix in _PICKLES:
         raise ValueError(
             f"{text!r} is a pickle by its suffix, and reading one can run any code; save the "
             "weights where they come from, as with "
             "safetensors.torch.save_file(model.state_dict(), 'model.safetensors'), and read that"
         )
-    if suffix == ".onnx":
+    if suffix == MODEL:
         raise ValueError(
             f"{text!r} is a model, not a file of named arrays; layers.read reads it, Network.write "
             "and CompressedNetwork.write_onnx write it"

@@ -310,19 +310,25 @@ def marked(graph: GraphProto) -> dict[str, TensorProto]:
 def attach(
     graph: bytes, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> ModelProto:
-    """Put arrays back into a skeleton.
+    """Put arrays back into a skeleton; see `filled`."""
+    return filled(parse(graph, "the graph of the network"), tensors, metadata)
+
+
+def filled(
+    model: ModelProto, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> ModelProto:
+    """The model itself, with arrays in all of its places.
 
     Raises
     ------
     ValueError
         They are not those the skeleton has places for, or one message cannot hold them.
     """
-    model = parse(graph, "the graph of the network")
     places = marked(model.graph)
     if places.keys() != tensors.keys():
         odd = sorted(places.keys() ^ tensors.keys())[0]
         raise ValueError(f"the graph does not fit the network: only one of them has {odd[:80]!r}")
-    if len(graph) + sum(array.nbytes for array in tensors.values()) > LIMIT:
+    if model.ByteSize() + sum(array.nbytes for array in tensors.values()) > LIMIT:
         raise ValueError(
             f"the model takes more than the {LIMIT} bytes that an .onnx file can hold; "
             "write .safetensors"
