@@ -6,6 +6,7 @@ four: each imports and compiles for itself. `-n 0`, a path, or no pytest-xdist: 
 
 import os
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     ):
         config.option.numprocesses = min(4, CORES)
         config.option.dist = "worksteal"
+
+
+# Read for their doctests, of which they have none; they import what an extra installs.
+collect_ignore = [] if find_spec("torch") else ["sparsecode/layers/torch_modules.py"]

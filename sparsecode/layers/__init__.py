@@ -29,9 +29,11 @@ from sparsecode.layers.manifest import manifest
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.reading import read
 from sparsecode.layers.recipe import Recipe, Rule
+from sparsecode.layers.recording import calibrate
 from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
 from sparsecode.layers.sequential import distill
+from sparsecode.layers.torch_networks import from_torch, to_torch
 
 __all__ = [
     "FAMILIES",
@@ -64,11 +66,13 @@ __all__ = [
     "allocate",
     "allocate_within_error",
     "as_network",
+    "calibrate",
     "compare_encoders",
     "compress",
     "distill",
     "distill_head",
     "factorize",
+    "from_torch",
     "frontier",
     "manifest",
     "match_outputs",
@@ -77,5 +81,6 @@ __all__ = [
     "read_compressed",
     "reencode",
     "refit",
+    "to_torch",
     "unpack",
 ]

@@ -25,6 +25,7 @@ class _Moment:
     total: np.ndarray
     exponent: int = _LOWEST_EXPONENT
     n_samples: int = 0
+    n_left_out: int = 0
 
     def raise_exponent(self, exponent: int) -> None:
         """Restate the sum for inputs of up to ``2**exponent``; a power of two rounds nothing."""
@@ -155,6 +156,7 @@ class Calibration:
             ours.raise_exponent(theirs.exponent)
             ours.total += theirs.total * 2.0 ** (2 * (theirs.exponent - ours.exponent))
             ours.n_samples += theirs.n_samples
+            ours.n_left_out += theirs.n_left_out
 
     def gram(self, name: str) -> np.ndarray:
         """Return ``H`` (n_inputs, n_inputs), the mean of ``x x^T`` over a layer's inputs, float64.
@@ -181,6 +183,20 @@ class Calibration:
             There are no inputs of that layer.
         """
         return self._moment(name).n_samples
+
+    def leave_out(self, name: str, n: int) -> None:
+        """Note that `n` more inputs of a layer were there, of which the others are a sample."""
+        if n:
+            self._moment(name).n_left_out += n
+
+    @property
+    def sampled(self) -> dict[str, tuple[int, int]]:
+        """For layers of which not all inputs count: how many do, and how many there were."""
+        return {
+            name: (moment.n_samples, moment.n_samples + moment.n_left_out)
+            for name, moment in self._moments.items()
+            if moment.n_left_out
+        }
 
     @property
     def names(self) -> tuple[str, ...]:

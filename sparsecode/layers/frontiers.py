@@ -11,7 +11,8 @@ import numpy as np
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_real, check_unused, draw_seed
 from sparsecode.layers.calibration import Calibration
-from sparsecode.layers.network import Layer, Network, as_network
+from sparsecode.layers.layout import Layer
+from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.pricing import Failure, Job, as_task, priced
 from sparsecode.layers.recipe import check_methods
 

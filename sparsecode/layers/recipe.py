@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from sparsecode._files import strict_json
 from sparsecode._validation import check_int, check_option, check_real
 from sparsecode.layers.factorizations import FAMILIES
-from sparsecode.layers.network import Layer
+from sparsecode.layers.layout import Layer
 from sparsecode.layers.patterns import matches, near_misses
 
 __all__ = ["Recipe", "Rule"]
