@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What is left in the buffer would fail once more when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         complain("error", _reason(error))
         return BAD_INPUT
 

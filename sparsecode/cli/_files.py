@@ -25,12 +25,13 @@ def check_files(inputs: Sequence[str], outputs: Sequence[str], *, force: bool) -
         _check_output(Path(path), force)
 
 
-def check_formats(*paths: str) -> None:
-    """Suffixes of formats that can be written."""
-    from sparsecode.layers.formats import file_size
+def check_formats(*paths: str, model: bool = False) -> None:
+    """Suffixes of formats that can be written, perhaps that of a model."""
+    from sparsecode.layers.formats import MODEL, file_size
 
     for path in paths:
-        file_size(path, {})
+        if not (model and Path(path).suffix.lower() == MODEL):
+            file_size(path, {})
 
 
 def _check_input(path: Path) -> None:
@@ -72,9 +73,14 @@ def read_any(path: str, orientation: str | None = None) -> Network | CompressedN
     return read_compressed(path)
 
 
-def read_moments(path: str | None, network: Network) -> Calibration | None:
-    """The second moments of arrays of inputs, which have to be those of the network's layers."""
-    from sparsecode.layers import Calibration
+def read_moments(
+    path: str | None, network: Network, n_threads: int | None = None
+) -> Calibration | None:
+    """The second moments of what enters the network's layers.
+
+    The file holds that by the names of layers; for a model, or else what enters the model.
+    """
+    from sparsecode.layers import Calibration, calibrate
     from sparsecode.layers.formats import read_tensors
 
     if path is None:
@@ -83,8 +89,27 @@ def read_moments(path: str | None, network: Network) -> Calibration | None:
     try:
         if not inputs:
             raise ValueError("it holds no arrays; give one of shape (n_samples, n_inputs) a layer")
+        if _are_of_the_model(set(inputs), network):
+            return calibrate(network, inputs, n_threads=n_threads)
         calibration = Calibration.from_arrays(inputs)
         calibration.check(network)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return calibration
+
+
+def _are_of_the_model(names: set[str], network: Network) -> bool:
+    """Whether these are the inputs of an ONNX model, and not those of its layers."""
+    if network.graph is None:
+        return False
+    from sparsecode.layers.onnx_recording import model_inputs
+
+    layers, wanted = {layer.name for layer in network.layers}, model_inputs(network)
+    if names == set(wanted):
+        return True
+    if not names & layers:
+        raise ValueError(
+            f"its arrays are named {', '.join(sorted(names)[:5])}; name them as the model's inputs "
+            f"are, {', '.join(wanted[:5])}, or, for the inputs of layers, as the layers"
+        )
+    return False

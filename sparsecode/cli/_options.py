@@ -17,7 +17,8 @@ def add_choice_of_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         metavar="FILE",
-        help=".npz with the inputs of layers by the layers' names, each (n_samples, n_inputs)",
+        help=".npz with the inputs of layers by the layers' names, each (n_samples, n_inputs); or "
+        "with the inputs of an .onnx model by their names, which is then run",
     )
     for option, what in (("--include", "only layers"), ("--exclude", "no layers")):
         parser.add_argument(
@@ -30,7 +31,8 @@ def add_choice_of_layers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--orientation",
         choices=("out_in", "in_out"),
-        help="how the file stores matrices: (out, in) as PyTorch, the default, or (in, out)",
+        help="how arrays are stored: (out, in) as in PyTorch, the default, or (in, out); an .onnx "
+        "model says it itself",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the methods that draw; default 0")
     parser.add_argument("--threads", type=int, metavar="N", help="by default all cores")

@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
         "outputs of its layers.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="IN", help="the network, .safetensors or .npz")
+    parser.add_argument("input", metavar="IN", help="the network, .safetensors, .npz or .onnx")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the file to write")
     parser.add_argument(
         "--budget",
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     network = read_any(args.input, args.orientation)
     if not isinstance(network, layers.Network):
         raise ValueError(f"{args.input} is compressed already; `sparsecode expand` it first")
-    calibration = read_moments(args.calibration, network)
-    heldout = read_moments(args.heldout, network)
+    calibration = read_moments(args.calibration, network, args.threads)
+    heldout = read_moments(args.heldout, network, args.threads)
     checkpoint = f"{args.output}.checkpoint"
     with _resumable(checkpoint), Progress("compressing") as progress:
         small = layers.compress(

@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
         "least at equal bits.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="IN", help="the network")
+    parser.add_argument("input", metavar="IN", help="the network, .safetensors, .npz or .onnx")
     parser.add_argument(
         "-o", "--output", metavar="HTML", required=True, help="the page to write, .html"
     )
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         fronts = layers.frontier(
             network,
             methods=methods,
-            calibration=read_moments(args.calibration, network),
+            calibration=read_moments(args.calibration, network, args.threads),
             include=args.include,
             exclude=args.exclude,
             random_state=args.seed,

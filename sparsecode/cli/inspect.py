@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
+from sparsecode._text import printable
 from sparsecode.cli._files import check_files, read_any
 from sparsecode.cli._terminal import Progress, print_table, say
 from sparsecode.cli.compress import print_report
@@ -12,7 +14,7 @@ from sparsecode.cli.compress import print_report
 if TYPE_CHECKING:
     import numpy as np
 
-    from sparsecode.layers import Network
+    from sparsecode.layers import Layer, Network
 
 HEADER = ("tensor", "shape", "dtype", "bytes", "effective rank", "kurtosis")
 
@@ -22,17 +24,19 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "inspect",
         help="list the layers of a network, or what a compressed one takes",
-        description="List tensors with shape (out x in for layers), dtype and bytes; for layers "
+        description="List tensors with shape (out x in for layers, and the kernel of a "
+        "convolution), dtype and bytes; for layers "
         "also the effective rank (Roy and Vetterli, 2007: low for a matrix that few directions "
         "describe) and the excess kurtosis of the entries (0 for normal ones, high for a matrix "
         "of few large entries). For a compressed network: its report.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="FILE", help="the network, .safetensors or .npz")
+    parser.add_argument("input", metavar="FILE", help="the network, .safetensors, .npz or .onnx")
     parser.add_argument(
         "--orientation",
         choices=("out_in", "in_out"),
-        help="how the file stores matrices: (out, in) as PyTorch, the default, or (in, out)",
+        help="how arrays are stored: (out, in) as in PyTorch, the default, or (in, out); an .onnx "
+        "model says it itself",
     )
     parser.set_defaults(run=run)
 
@@ -57,6 +61,10 @@ def run(args: argparse.Namespace) -> int:
         f"{_count(len(network), 'tensor')}, {network.n_bytes:,} bytes; "
         f"{_count(len(network.layers), 'layer')}, {in_layers:,} bytes"
     )
+    for name, reason in network.layout.left_alone.items():
+        say(f"left alone: {printable(name)} is {reason}")
+    for name, owner in network.tied.items():
+        say(f"tied: {printable(name)} is {printable(owner)}, which counts once")
     return 0
 
 
@@ -67,7 +75,7 @@ def _count(n: int, what: str) -> str:
 def _row(network: Network, name: str) -> list[str]:
     tensor = network[name]
     layers = {layer.name: layer for layer in network.layers}
-    shape = layers[name].shape if name in layers else tensor.shape
+    shape = _sides(layers[name]) if name in layers else tensor.shape
     described = [
         name,
         "x".join(map(str, shape)) or "scalar",
@@ -75,6 +83,11 @@ def _row(network: Network, name: str) -> list[str]:
         f"{tensor.nbytes:,}",
     ]
     return described + (_statistics(network.weight(name)) if name in layers else ["-", "-"])
+
+
+def _sides(layer: Layer) -> tuple[int, ...]:
+    """Outputs, inputs, and a convolution's kernel."""
+    return layer.n_outputs, layer.n_inputs // math.prod(layer.kernel), *layer.kernel
 
 
 def _statistics(W: np.ndarray) -> list[str]:

@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from sparsecode.layers.recording import Recorder
 
 
-def model_inputs(network: Network) -> tuple[list[str], list[str]]:
-    """The inputs that a model needs, and those it has a value for unless one is given."""
+def model_inputs(network: Network) -> list[str]:
+    """The inputs that a model needs: not those it has a value for unless one is given."""
     assert network.graph is not None
     graph = parse(network.graph, "the graph of the network").graph
-    names = [value.name for value in graph.input]
     known = {tensor.name for tensor in graph.initializer}
-    return [n for n in names if n not in known], [n for n in names if n in known]
+    return [value.name for value in graph.input if value.name not in known]
 
 
 class OnnxRunner:
