@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsecode.layers.formats.onnx import filled, marked, new_tensor, onnx_library, parse
+from sparsecode.layers.formats.onnx import (
+    check_place,
+    filled,
+    marked,
+    new_tensor,
+    onnx_library,
+    parse,
+)
 from sparsecode.layers.layout import Stored
 from sparsecode.layers.onnx_graph import Use, attribute, layout_of, uses
 
@@ -45,6 +52,9 @@ def factored_model(
         for name, pair in factors.items()
         if name in declared and name not in inputs and all(map(_can_be_two, found[name]))
     }
+    places = marked(model.graph)
+    for name in chosen:
+        check_place(places[name], tensors[name], name)
     writer = _Writer(model.graph, declared, chosen)
     by_output = {use.node.output[0]: (name, use) for name in chosen for use in found[name]}
     nodes: list[NodeProto] = []

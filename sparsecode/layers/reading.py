@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sparsecode._validation import check_unused
-from sparsecode.layers.formats import DEFAULT_MAX_BYTES, MODEL, read_tensors
+from sparsecode.layers.formats import DEFAULT_MAX_BYTES, MODEL, blamed_on, read_tensors
 from sparsecode.layers.network import Network
 
 
@@ -69,5 +69,6 @@ def _read_onnx(path: str | os.PathLike[str], max_bytes: int) -> Network:
     from sparsecode.layers.onnx_graph import layout_of
 
     tensors, graph, metadata = read_model(path, max_bytes=max_bytes)
-    layout = layout_of(parse(graph, path).graph)
-    return Network(tensors, metadata=metadata, source=path, layout=layout, graph=graph)
+    with blamed_on(Path(path)):
+        layout = layout_of(parse(graph, path).graph)
+        return Network(tensors, metadata=metadata, source=path, layout=layout, graph=graph)

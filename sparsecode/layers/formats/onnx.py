@@ -111,8 +111,11 @@ def parse(data: bytes, what: object) -> ModelProto:
         model.ParseFromString(data)
     except DecodeError as error:
         raise ValueError(f"{what} cannot be read: it is no ONNX model ({error})") from error
-    if not model.HasField("graph"):
-        raise ValueError(f"{what} cannot be read: it is no ONNX model, for it has no graph")
+    for field, found in (("graph", model.HasField("graph")), ("operators", model.opset_import)):
+        if not found:
+            raise ValueError(
+                f"{what} cannot be read: it is no whole ONNX model, for it has no {field}"
+            )
     return model
 
 
@@ -132,6 +135,8 @@ def _taken_apart(model: ModelProto, folder: Path, max_bytes: int) -> Model:
         _mark(tensor)
     metadata: dict[str, str] = {}
     for entry in model.metadata_props:
+        if not (isinstance(entry.key, str) and isinstance(entry.value, str)):
+            raise ValueError("its metadata is no text in UTF-8")  # which protobuf gives as bytes
         if entry.key in metadata:
             raise ValueError(f"its metadata has the key {entry.key[:80]!r} twice")
         metadata[entry.key] = entry.value
@@ -342,10 +347,15 @@ def filled(
     return model
 
 
-def fill(tensor: TensorProto, array: np.ndarray, name: str) -> None:
-    """Give a marked tensor its values."""
+def check_place(tensor: TensorProto, array: np.ndarray, name: str) -> None:
+    """Make sure that the array is what a skeleton has a place for."""
     if tuple(tensor.dims) != array.shape or DTYPES.get(tensor.data_type) != array.dtype.name:
         raise ValueError(f"the graph has another shape or dtype for {name[:80]!r}")
+
+
+def fill(tensor: TensorProto, array: np.ndarray, name: str) -> None:
+    """Give a marked tensor its values."""
+    check_place(tensor, array, name)
     tensor.ClearField("data_location")
     little = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
     tensor.raw_data = little.tobytes()
