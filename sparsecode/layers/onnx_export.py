@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sparsecode.layers.formats.onnx import (
+    all_names,
     check_place,
     filled,
     marked,
@@ -102,7 +103,7 @@ class _Writer:
         self.tensors: dict[str, np.ndarray] = {}
         self._names: dict[tuple[str, str], str] = {}
         self._declared, self._factors = declared, factors
-        self._taken = set(_all_names(graph))
+        self._taken = set(all_names(graph))
 
     def two_nodes(self, name: str, use: Use) -> list[NodeProto]:
         """What takes the place of a node that computes with ``left @ right``."""
@@ -157,14 +158,3 @@ class _Writer:
             name += "_"
         self._taken.add(name)
         return name
-
-
-def _all_names(graph: GraphProto) -> Iterable[str]:
-    yield from marked(graph)
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        yield value.name
-    for node in graph.node:
-        yield from (node.name, *node.input, *node.output)
-        for found in node.attribute:
-            for inner in (*([found.g] if found.HasField("g") else []), *found.graphs):
-                yield from _all_names(inner)

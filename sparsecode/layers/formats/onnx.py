@@ -120,6 +120,8 @@ def parse(data: bytes, what: object) -> ModelProto:
 
 
 def _taken_apart(model: ModelProto, folder: Path, max_bytes: int) -> Model:
+    if not all(isinstance(name, str) for name in all_names(model.graph)):
+        raise ValueError("a name in its graph is no text in UTF-8")  # protobuf gives bytes then
     slots = dict(_checked_slots(model.graph))
     declared = sum(_n_bytes(tensor) for tensor in slots.values())
     if declared > max_bytes:
@@ -212,6 +214,18 @@ def _in_nodes(nodes: Iterable[NodeProto]) -> Iterator[TensorProto]:
                 yield from (sparse.values, sparse.indices)
             for inner in subgraphs(attribute):
                 yield from _in_graph(inner)
+
+
+def all_names(graph: GraphProto) -> Iterator[str]:
+    """The names of nodes, of their operators and of all that goes in or out of them."""
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (value.name for value in (*graph.input, *graph.output, *graph.value_info))
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            for inner in subgraphs(attribute):
+                yield from all_names(inner)
 
 
 def subgraphs(attribute: Any) -> list[GraphProto]:
