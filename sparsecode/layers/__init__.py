@@ -24,7 +24,7 @@ from sparsecode.layers.factorizations import (
     unpack,
 )
 from sparsecode.layers.frontiers import Frontier, FrontierPoint, frontier
-from sparsecode.layers.layout import Layer
+from sparsecode.layers.layout import Layer, Layout, Stored
 from sparsecode.layers.manifest import manifest
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.reading import read
@@ -53,6 +53,7 @@ __all__ = [
     "HeadResult",
     "Layer",
     "LayerRow",
+    "Layout",
     "LowRank",
     "LowRankPlusSparse",
     "Network",
@@ -62,6 +63,7 @@ __all__ = [
     "Rule",
     "Sparse",
     "SparseAutoencoder",
+    "Stored",
     "Uniform",
     "allocate",
     "allocate_within_error",

@@ -113,6 +113,15 @@ class Layout:
         What the source says its layers are; then nothing else is one.
     left_alone : mapping of str to str
         Tensors that look like layers and are none, and why.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.layers import Layout, Network, Stored
+    >>> tensors = {"kernel": np.ones((3, 8, 16)), "table": np.ones((9, 4))}
+    >>> layout = Layout(declared={"kernel": Stored(transposed=True, kernel=(3,))})
+    >>> [(layer.name, layer.shape) for layer in Network(tensors, layout=layout).layers]
+    [('kernel', (16, 24))]
     """
 
     orientation: str = "out_in"

@@ -394,8 +394,8 @@ def as_network(network: Network | Mapping[str, Any]) -> Network:
     if isinstance(network, Mapping):
         return Network(network)
     raise TypeError(
-        "a network has to be a Network or a mapping of names to arrays, "
-        f"got {type(network).__name__}"
+        "a network has to be a Network or a mapping of names to arrays, as layers.from_torch makes "
+        f"of a torch module, got {type(network).__name__}"
     )
 
 
