@@ -237,9 +237,8 @@ class Calibration:
             if width == layer.n_inputs:
                 continue
             other = "out_in" if layer.transposed else "in_out"
-            hint = (
-                f'; read the network with orientation="{other}"' if width == layer.n_outputs else ""
-            )
+            turned = network.layout.declared is None and width == layer.n_outputs
+            hint = f'; read the network with orientation="{other}"' if turned else ""
             raise ValueError(
                 f"calibration: the inputs of {name!r} have {width} columns, but the layer takes "
                 f"{layer.n_inputs} inputs and gives {layer.n_outputs} outputs{hint}"

@@ -92,6 +92,7 @@ ODD_NAMES = [
     ["x", "y::codes.values", "x::dictionary", "x::low_rank.left"],
     ['he said "no"', "it's", "back\\slash", "new\nline", "tab\t", "\x1b[2J"],
     ["größe", "重み", "🙂", "e\u0301", "\u00e9", " ", ""],
+    ["graph", "graph::", "graph::weight", "graph:::"],
     ["order", "layers", "format", "../../etc/passwd", "/abs", "C:\\x"],
 ]
 

@@ -254,11 +254,19 @@ def test_what_one_format_cannot_store_is_refused(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["net.safetensors"]
 
 
-@pytest.mark.parametrize("path", ["net.pt", "net", "net.npz.bak"])
+@pytest.mark.parametrize("path", ["net.h5", "net", "net.npz.bak"])
 def test_an_unknown_suffix_names_what_works(path):
     for call in (read_tensors, lambda p: write_tensors(p, {}), lambda p: file_size(p, {})):
         with pytest.raises(ValueError, match=r"no known format; use \.npz or \.safetensors"):
             call(path)
+
+
+@pytest.mark.parametrize("path", ["net.pt", "net.PTH", "net.bin", "net.ckpt", "net.pkl"])
+def test_a_pickle_is_refused_with_the_way_out(path):
+    with pytest.raises(
+        ValueError, match=r"is a pickle by its suffix.*safetensors\.torch\.save_file"
+    ):
+        read_tensors(path)
 
 
 def test_the_suffix_may_be_in_capitals(tmp_path):

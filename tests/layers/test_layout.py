@@ -14,6 +14,8 @@ from sparsecode.layers import (
     read,
     read_compressed,
 )
+from sparsecode.layers.compressed import METADATA_KEY
+from sparsecode.layers.formats import read_tensors, write_tensors
 from sparsecode.layers.layout import Layout, Stored, from_record, to_record
 from sparsecode.layers.network import LAYERS_KEY, TIED_KEY
 
@@ -133,8 +135,6 @@ def test_a_name_that_is_left_alone_says_why():
 )
 def test_a_wrong_record_of_layers_is_one_error(tmp_path, record, message):
     Network({"w": np.ones((4, 2, 5, 5))}, metadata={"k": "v"}).write(tmp_path / "net.npz")
-    from sparsecode.layers.formats import read_tensors, write_tensors
-
     tensors, metadata = read_tensors(tmp_path / "net.npz")
     write_tensors(tmp_path / "net.npz", tensors, metadata | {LAYERS_KEY: record})
     with pytest.raises(ValueError, match=rf"net\.npz cannot be read as a network: .*{message}"):
@@ -202,3 +202,32 @@ def test_a_record_of_ties_that_no_longer_holds_is_dropped(tmp_path):
     for wrong in ("[]", '{"a": 1}', '{"b": "a", "c": "b"}', "{"):
         with pytest.raises(ValueError):  # noqa: PT011  (whatever the parser says)
             Network(arrays, metadata={TIED_KEY: wrong})
+
+
+@pytest.mark.parametrize(
+    ("key", "record", "message"),
+    [
+        ("tied", [], "has to map names to names"),
+        ("tied", {"out": 3}, "has to map names to names"),
+        ("tied", {"out": "in", "in": "out"}, "ties a name to one that is tied itself"),
+        ("tied", {"out": "nobody"}, "names that it does not have"),
+        ("tied", {"nobody": "in"}, "names that it does not have"),
+        ("tied", {"in": "bias"}, "repeats one or lacks a layer"),
+        ("stored", [], "has to be a JSON object"),
+        ("stored", {}, "it has no 'in'"),
+        ("stored", {"in": "sideways"}, "the record of the layer 'in' is 'sideways'"),
+        ("stored", {"in": "out_in:7"}, "of shape .* is no out_in:7 one"),
+        ("stored", {"in": "out_in", "bias": "in_out"}, "the tensor 'bias' .* is no in_out layer"),
+    ],
+)
+def test_a_compressed_file_with_a_wrong_record_is_damaged(tmp_path, key, record, message):
+    W = RNG.standard_normal((40, 48)).astype(np.float32)
+    arrays = {"in": W, "out": W, "bias": np.ones(3)}
+    compress(arrays, 0.8, methods="low_rank").write(tmp_path / "s.npz")
+    tensors, metadata = read_tensors(tmp_path / "s.npz")
+    description = json.loads(metadata[METADATA_KEY])
+    description[key] = record
+    metadata[METADATA_KEY] = json.dumps(description)
+    write_tensors(tmp_path / "s.npz", tensors, metadata)
+    with pytest.raises(ValueError, match=rf"s\.npz is damaged: .*{message}"):
+        read_compressed(tmp_path / "s.npz")

@@ -341,3 +341,35 @@ def test_without_torch_one_line_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"pip install sparsecode\[torch\]"):
         from_torch({})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_torch_exports_is_read_with_the_same_layers(tmp_path):
+    """The names and the way round are torch's own choice; the matrices are those of the module."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 20, bias=False),
+        nn.ReLU(), nn.Linear(20, 6),
+    ).eval()  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((7, 3, 4, 4)).astype(np.float32)
+    torch.onnx.export(
+        module,
+        (torch.as_tensor(x),),
+        str(tmp_path / "m.onnx"),
+        dynamo=False,
+        opset_version=17,
+        input_names=["x"],
+        dynamic_axes={"x": {0: "n"}},
+    )
+    ours, theirs = from_torch(module), read(tmp_path / "m.onnx")
+    assert [a.shape for a in theirs.layers] != []
+    by_shape = {a.shape: a.name for a in theirs.layers}
+    moments, others = calibrate(ours, x), calibrate(theirs, x)
+    assert len(by_shape) == len(ours.layers) == 3
+    for layer in ours.layers:
+        name = by_shape[layer.shape]
+        np.testing.assert_array_equal(ours.weight(layer), theirs.weight(name))
+        np.testing.assert_allclose(
+            moments.gram(layer.name), others.gram(name), rtol=1e-4, atol=1e-5
+        )
