@@ -40,5 +40,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
-# Read for their doctests, of which they have none; they import what an extra installs.
-collect_ignore = [] if find_spec("torch") else ["sparsecode/layers/torch_modules.py"]
+# Files without tests that import what an extra installs; they would be read for doctests.
+collect_ignore = [
+    path
+    for library, path in (
+        ("torch", "sparsecode/layers/torch_modules.py"),
+        ("onnx", "tests/helpers/onnx_models.py"),
+    )
+    if not find_spec(library)
+]
