@@ -2,7 +2,7 @@
 
 A model is taken apart into arrays and a skeleton: the model with a marker in the place of each
 array. `attach` puts arrays back, so that all else survives as it was. Data outside the file is read
-here, and only from regular files in the model's own folder: the library would follow any path.
+by `outside`, never by the library, which would follow any path.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from sparsecode._files import atomic_write
 from sparsecode._validation import check_int
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, blamed_on, file_bytes, same_bits
+from sparsecode.layers.formats.outside import outside_bytes
 from sparsecode.layers.layout import FLOATING
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def _array(name: str, tensor: TensorProto, folder: Path) -> np.ndarray:
     if tensor.HasField("segment"):
         raise ValueError(f"{what} is in segments, which are not read")
     if tensor.data_location == tensor.EXTERNAL:
-        raw = _outside(tensor, folder, _n_bytes(tensor), what)
+        raw = outside_bytes(_entries(tensor), folder, _n_bytes(tensor), what)
     elif tensor.HasField("raw_data"):
         raw = tensor.raw_data
     else:
@@ -258,58 +259,15 @@ def _internalized(tensor: TensorProto, folder: Path, room: int) -> int:
     """Bring the data of a tensor that stays in the graph into the graph; how much it was."""
     what = f"its tensor {tensor.name[:80]!r}, which stays in the graph"
     n_bytes = _n_bytes(tensor) if tensor.data_type in DTYPES else None
-    raw = _outside(tensor, folder, n_bytes, what, room)
+    raw = outside_bytes(_entries(tensor), folder, n_bytes, what, room)
     tensor.ClearField("external_data")
     tensor.ClearField("data_location")
     tensor.raw_data = raw
     return len(raw)
 
 
-def _outside(
-    tensor: TensorProto, folder: Path, n_bytes: int | None, what: str, room: int | None = None
-) -> bytes:
-    """The bytes of a tensor that are in another file of the model's folder."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    path = _inside(entries.get("location", ""), folder, what)
-    size = file_bytes(path)
-    offset = _count(entries.get("offset", "0"), what)
-    length = _count(entries.get("length", str(size - offset if n_bytes is None else n_bytes)), what)
-    if n_bytes not in (None, length):
-        raise ValueError(f"{what} takes {n_bytes} bytes and declares {length} outside the file")
-    if offset + length > size:
-        raise ValueError(f"{what} ends outside {path.name[:80]!r}, which has {size} bytes")
-    if room is not None and length > room:
-        raise ValueError(f"{what} brings it over the limit; raise max_bytes")
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
-def _count(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise ValueError(f"{what} has the offset or length {text[:80]!r}")
-    return int(text)
-
-
-def _inside(location: str, folder: Path, what: str) -> Path:
-    """The file of that name in the folder: no link on the way to it, and nothing above."""
-    parts = location.split("/")
-    if (
-        not location
-        or any(part in ("", ".", "..") for part in parts)
-        or any(character in location for character in "\\:\0")
-    ):
-        raise ValueError(
-            f"{what} is in {location[:80]!r}, which is no plain path below the model's folder"
-        )
-    path = folder
-    for part in parts:
-        path = path / part
-        if path.is_symlink():
-            raise ValueError(f"{what} is in {location[:80]!r}, which goes through a symbolic link")
-    if not path.is_file():
-        raise ValueError(f"{what} is in {location[:80]!r}, and there is no such file")
-    return path
+def _entries(tensor: TensorProto) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
 
 
 def _mark(tensor: TensorProto) -> None:
