@@ -209,3 +209,24 @@ def test_a_model_that_the_runtime_does_not_know_is_one_error(tmp_path):
     net = read(models.saved(tmp_path / "m.onnx", made))
     with pytest.raises(ValueError, match="onnxruntime cannot load the model"):
         calibrate(net, np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("trans_a", [0, 1])
+@pytest.mark.parametrize("trans_b", [0, 1])
+@pytest.mark.parametrize("on_the_left", [False, True])
+def test_the_inputs_of_every_gemm(tmp_path, trans_a, trans_b, on_the_left):
+    """Rows of ``op(A)`` where the layer is on the right, columns of ``op(B)`` on the left."""
+    w, x = RNG.standard_normal((2, 6, 6)).astype(np.float32)
+    order = ["w", "x"] if on_the_left else ["x", "w"]
+    switches = {"transA": trans_a, "transB": trans_b}
+    made = models.single("Gemm", {"w": w}, inputs={"x": [6, 6]}, order=order, **switches)
+    net = read(models.saved(tmp_path / "m.onnx", made))
+    W, moments = net.weight("w").astype(float), calibrate(net, x)
+    y = models.run(tmp_path / "m.onnx", {"x": x})[0].astype(float)
+    by_moments = np.trace(W @ moments.gram("w") @ W.T)
+    assert by_moments == pytest.approx(np.sum(y**2) / 6, rel=1e-5)
+    V = np.diag(np.arange(6.0)) @ W  # which only the outputs' own order tells from W
+    net.with_weights({"w": V}).write(tmp_path / "other.onnx")
+    y = models.run(tmp_path / "other.onnx", {"x": x})[0].astype(float)
+    by_moments = np.trace(V @ moments.gram("w") @ V.T)
+    assert by_moments == pytest.approx(np.sum(y**2) / 6, rel=1e-5)
