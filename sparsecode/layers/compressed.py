@@ -18,6 +18,7 @@ from sparsecode._validation import check_bool, check_int, check_option
 from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.arrays import check_ties
 from sparsecode.layers.factorizations import Bits, Factorization, LowRank, unpack
+from sparsecode.layers.factorizations._values import in_dtype
 from sparsecode.layers.formats import (
     DEFAULT_MAX_BYTES,
     MODEL,
@@ -167,7 +168,7 @@ class CompressedNetwork:
         if self.network.source is not None:
             refuse_same_file(self.network.source, path)
         pairs = {
-            name: (form.left, form.right)
+            name: (in_dtype(form.left, form.dtype), in_dtype(form.right, form.dtype))
             for name, form in self.factorizations.items()
             if isinstance(form, LowRank)
         }

@@ -16,6 +16,7 @@ from sparsecode.layers.factorizations import (
     LowRankPlusSparse,
     unpack,
 )
+from sparsecode.layers.factorizations._values import in_dtype
 from sparsecode.layers.torch_arrays import to_array, to_tensor
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -106,17 +107,19 @@ class Replacer:
             low = self._product(owner, form.low_rank, old)
             return Sum(low, Packed(form.sparse, _without_bias(old), None))
         if isinstance(form, Dictionary):
-            atoms = self._first(owner, form.dictionary, old)
-            codes = _last_like(old, len(form.dictionary), form.shape[0], old.bias is not None)
+            atoms = self._first(owner, in_dtype(form.dictionary, form.dtype), old)
+            codes = _last_like(old, form.dictionary.shape[0], form.shape[0], old.bias is not None)
             return Chain(atoms, Packed(form.codes, codes, old.bias))
         return Packed(form, old, old.bias)
 
     def _product(self, owner: str, form: LowRank, old: Any) -> Chain:
         last = _last_like(old, form.rank, form.shape[0], old.bias is not None)
-        last.weight = self._parameter(owner, "left", form.left, last.weight.shape, old)
+        last.weight = self._parameter(
+            owner, "left", in_dtype(form.left, form.dtype), last.weight.shape, old
+        )
         if old.bias is not None:
             last.bias = old.bias
-        return Chain(self._first(owner, form.right, old), last)
+        return Chain(self._first(owner, in_dtype(form.right, form.dtype), old), last)
 
     def _first(self, owner: str, matrix: np.ndarray, old: Any) -> nn.Module:
         """The layer with fewer outputs that all else of `old` goes to, but the bias."""

@@ -179,6 +179,11 @@ def decoded(values: Values) -> np.ndarray:
     return values.decode()
 
 
+def in_dtype(values: Values, dtype: np.dtype) -> np.ndarray:
+    """The numbers in the dtype of the layer."""
+    return decoded(values).astype(dtype, copy=False)
+
+
 def stored_bits(values: Values) -> Bits:
     """What the numbers take, itemised."""
     return Bits(values=n_bits(values)) if isinstance(values, np.ndarray) else values.bits()
