@@ -54,5 +54,8 @@ def warm_up() -> None:
         alternating_projections(X, 1)
         robust_projection(X, atoms[:1], 0.5)
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
-        for update in ("approximate", "exact"):
-            ksvd(signals, 4, n_nonzero_coefs=1, max_iter=1, update=update, random_state=0)
+        options = {"n_nonzero_coefs": 1, "max_iter": 1, "random_state": 0}
+        ksvd(signals, 4, **options)
+        signals[0, 0] = np.nan
+        ksvd(signals, 4, missing_values=np.nan, **options)
+        sparse_encode(X, atoms, n_nonzero_coefs=1, positive=True, n_threads=1)
