@@ -54,7 +54,7 @@ def warm_up() -> None:
         alternating_projections(X, 1)
         robust_projection(X, atoms[:1], 0.5)
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
-        options = {"n_nonzero_coefs": 1, "max_iter": 1, "random_state": 0}
+        options: dict[str, Any] = {"n_nonzero_coefs": 1, "max_iter": 1, "random_state": 0}
         ksvd(signals, 4, **options)
         signals[0, 0] = np.nan
         ksvd(signals, 4, missing_values=np.nan, **options)
