@@ -148,7 +148,7 @@ def main() -> None:
     X_train, X_test, y_train, y_test = data()
     module = trained(X_train, y_train, 2 if args.tiny else EPOCHS)
     header = ["method", "share", "bytes", "onnxruntime", "torch, dense", "torch, factors"]
-    methods = ["all"] if args.tiny else [*(m for m in layers.FAMILIES if m != "dense"), "all"]
+    methods = ["sparse"] if args.tiny else [*(m for m in layers.FAMILIES if m != "dense"), "all"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.keep or temporary)
         folder.mkdir(parents=True, exist_ok=True)

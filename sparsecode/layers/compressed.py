@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from sparsecode.layers.formats import (
     read_tensors,
     write_tensors,
 )
+from sparsecode.layers.formats.onnx import LIMIT as ONNX_LIMIT
 from sparsecode.layers.layout import ORIENTATIONS, Layout, from_record, to_record
 from sparsecode.layers.network import Network
 from sparsecode.layers.report import CompressionReport, LayerRow
@@ -195,7 +198,7 @@ class CompressedNetwork:
             **self._records(),
         }
         if self.network.graph is not None:
-            arrays[GRAPH + separator] = np.frombuffer(self.network.graph, np.uint8)
+            arrays[GRAPH + separator] = np.frombuffer(_deflated(self.network.graph), np.uint8)
         text = json.dumps(description, separators=(",", ":"), ensure_ascii=False)
         return arrays, {**self.network.metadata, METADATA_KEY: text}
 
@@ -295,7 +298,7 @@ def _unpacked(
         metadata=metadata,
         source=path,
         layout=layout,
-        graph=None if graph is None else _as_bytes(graph),
+        graph=None if graph is None else _inflated(graph, max_bytes),
     )
     original_bits = check_int(description["original_bits"], "original_bits")
     compressed = CompressedNetwork(
@@ -338,10 +341,25 @@ def _layout(description: dict[str, Any], forms: dict[str, Factorization]) -> Lay
     return Layout(orientation, declared)
 
 
-def _as_bytes(graph: np.ndarray) -> bytes:
+@lru_cache(maxsize=4)  # a search asks for the size of many files with one graph
+def _deflated(graph: bytes) -> bytes:
+    return zlib.compress(graph, 9)
+
+
+def _inflated(graph: np.ndarray, max_bytes: int) -> bytes:
     if graph.dtype != np.uint8 or graph.ndim != 1:
         raise ValueError("its graph has to be an array of bytes")
-    return graph.tobytes()
+    max_bytes = min(max_bytes, ONNX_LIMIT)
+    reader = zlib.decompressobj()
+    try:
+        data = reader.decompress(graph.tobytes(), max(max_bytes, 1))
+    except zlib.error as error:
+        raise ValueError(f"its graph is not deflated bytes ({error})") from error
+    if not reader.eof and reader.unconsumed_tail:
+        raise ValueError(f"its graph is over the limit of {max_bytes} bytes; raise max_bytes")
+    if not reader.eof or reader.unused_data:
+        raise ValueError("its graph is cut off, or goes on after its end")
+    return data
 
 
 def with_report(

@@ -11,7 +11,7 @@ import numpy as np
 from sparsecode._validation import check_bool
 from sparsecode.layers.compressed import CompressedNetwork
 from sparsecode.layers.factorizations import Dense, Factorization
-from sparsecode.layers.layout import Layout, Stored
+from sparsecode.layers.layout import FLOATING, Layout, Stored
 from sparsecode.layers.network import Network
 from sparsecode.layers.torch_arrays import place_of, to_array, to_tensor, torch_library
 
@@ -92,6 +92,9 @@ def _layout(module: Any, tensors: Mapping[str, np.ndarray]) -> Layout:
             left_alone[owners[name]] = f"a convolution in {part.groups} groups"
         else:
             left_alone[owners[name]] = f"the weight of a module {type(part).__name__}"
+    for name, array in tensors.items():
+        if array.ndim > 1 and array.dtype.name in FLOATING:
+            left_alone.setdefault(owners[name], "no weight of a linear layer or a convolution")
     reasons = {name: why for name, why in left_alone.items() if name not in declared}
     return Layout(declared=declared, left_alone=reasons)
 

@@ -1,11 +1,12 @@
 """Damaged, hostile and odd ONNX files: one line that names the file, and nothing read outside."""
 
 import os
+import zlib
 
 import numpy as np
 import pytest
 
-from sparsecode.layers import CompressedNetwork, Network, compress, read, read_compressed
+from sparsecode.layers import CompressedNetwork, compress, read, read_compressed
 from sparsecode.layers.formats import read_tensors, write_tensors
 
 onnx = pytest.importorskip("onnx")
@@ -316,7 +317,8 @@ def small_file(tmp_path, change):
     compress(read(tmp_path / "m.onnx"), 0.8, methods="low_rank").write(tmp_path / "s.npz")
     tensors, metadata = read_tensors(tmp_path / "s.npz")
     (key,) = (name for name in tensors if name.startswith("graph:"))
-    tensors[key] = np.frombuffer(change(tensors[key].tobytes()), np.uint8)
+    graph = change(zlib.decompress(tensors[key].tobytes()))
+    tensors[key] = np.frombuffer(zlib.compress(graph), np.uint8)
     write_tensors(tmp_path / "s.npz", tensors, metadata)
     return read_compressed(tmp_path / "s.npz")
 
@@ -366,7 +368,16 @@ def test_a_graph_of_another_kind_is_damage(tmp_path):
     small_file(tmp_path, lambda graph: graph)
     tensors, metadata = read_tensors(tmp_path / "s.npz")
     (key,) = (name for name in tensors if name.startswith("graph:"))
-    write_tensors(tmp_path / "s.npz", tensors | {key: np.zeros(3)}, metadata)
-    with pytest.raises(ValueError, match="is damaged: its graph has to be an array of bytes"):
-        read_compressed(tmp_path / "s.npz")
-    assert Network({"w": W}).graph is None
+    good = tensors[key]
+    bomb = np.frombuffer(zlib.compress(bytes(10_000_000)), np.uint8)
+    for bad, message in (
+        (np.zeros(3), "has to be an array of bytes"),
+        (good[None], "has to be an array of bytes"),
+        (good[:-2], "is cut off, or goes on"),
+        (np.concatenate([good, good]), "is cut off, or goes on"),
+        (good[1:], "is not deflated bytes"),
+        (bomb, "is over the limit of 100000 bytes"),
+    ):
+        write_tensors(tmp_path / "s.npz", tensors | {key: bad}, metadata)
+        with pytest.raises(ValueError, match=f"is damaged: its graph {message}"):
+            read_compressed(tmp_path / "s.npz", max_bytes=100_000)
