@@ -38,7 +38,7 @@ every_algorithm = pytest.mark.parametrize(
 @pytest.mark.parametrize("kind", ["f", "d"])
 @pytest.mark.parametrize(("K", "m"), [(30, 12), (61, 17), (1, 5), (7, 1), (130, 64)])
 def test_the_bits_depend_on_neither_threads_nor_batch(options, kind, K, m) -> None:
-    X, D = signals(10, n=1000, K=K, m=m, kind=kind)
+    X, D = signals(10, n=600, K=K, m=m, kind=kind)  # three tiles
     if options.get("n_nonzero_coefs", 0) > K:
         options = {**options, "n_nonzero_coefs": K}
     codes = sparse_encode(X, D, n_threads=1, **options)
@@ -46,11 +46,11 @@ def test_the_bits_depend_on_neither_threads_nor_batch(options, kind, K, m) -> No
         other = sparse_encode(X, D, n_threads=n_threads, **options)
         assert other.data.tobytes() == codes.data.tobytes()
         assert other.indices.tobytes() == codes.indices.tobytes()
-    for i in (0, 1, 7, 255, 256, 511, 700, 999):
+    for i in (0, 1, 7, 255, 256, 511, 512, 599):
         alone = sparse_encode(X[i : i + 1], D, **options)
         assert alone.toarray().tobytes() == codes[i : i + 1].toarray().tobytes()
-    odd = sparse_encode(X[3:650:2], D, **options)
-    assert odd.toarray().tobytes() == codes[3:650:2].toarray().tobytes()
+    odd = sparse_encode(X[3:550:2], D, **options)
+    assert odd.toarray().tobytes() == codes[3:550:2].toarray().tobytes()
 
 
 @pytest.mark.filterwarnings("ignore:.*did not (reach|converge)")

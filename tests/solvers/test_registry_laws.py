@@ -65,6 +65,17 @@ def objective(x, name, kind="d"):
     return float(np.sum(lasso_objective(A, y, x, ALPHA, PENALTIES[name])))
 
 
+@functools.cache
+def as_given(solve, name):
+    """The answer that those of scaled data are compared with."""
+    return solve(*data(), alpha_ratio=0.1, penalty=PENALTIES[name], tol=1e-9, max_iter=100_000).x
+
+
+@functools.cache
+def as_given_where_not_convex(solve, name):
+    return solve(*data(), 0.05, penalty=NONCONVEX[name], tol=1e-8, max_iter=100_000).x
+
+
 def at_zero(kind="d"):
     return 0.5 * np.sum(np.abs(data(kind)[1]) ** 2, axis=0)
 
@@ -173,13 +184,12 @@ def test_scaling_the_data_scales_the_answer(solve, name, a, b, form) -> None:
     if form in OPERATORS and solve in NEEDS_ENTRIES:
         return
     A, y = data()
-    scaled_A = FORMS[form](A * a)
-    plain = solve(A, y, alpha_ratio=0.1, penalty=PENALTIES[name], tol=1e-9, max_iter=100_000)
+    plain, scaled_A = as_given(solve, name), FORMS[form](A * a)
     scaled = solve(
         scaled_A, y * b, alpha_ratio=0.1, penalty=PENALTIES[name], tol=1e-9, max_iter=100_000
     )
     assert scaled.converged
-    np.testing.assert_allclose(scaled.x * a / b, plain.x, atol=1e-7 * np.abs(plain.x).max())
+    np.testing.assert_allclose(scaled.x * a / b, plain, atol=1e-7 * np.abs(plain).max())
 
 
 @every_solver
@@ -352,10 +362,9 @@ def test_a_penalty_that_is_not_convex_is_taken_in_the_callers_units(solve, name,
     else:
         scaled = penalty
     degree = {"l0": 0.0, "l1/2": 0.5}.get(name, 1.0)
-    plain = solve(A, y, 0.05, penalty=penalty, tol=1e-8, max_iter=100_000)
     alpha = 0.05 * b * (b / unit**degree)
     other = solve(A * a, y * b, alpha, penalty=scaled, tol=1e-8, max_iter=100_000)
-    np.testing.assert_allclose(other.x / unit, plain.x, atol=1e-6)
+    np.testing.assert_allclose(other.x / unit, as_given_where_not_convex(solve, name), atol=1e-6)
 
 
 @every_solver
