@@ -37,12 +37,14 @@ def warm_up() -> None:
     from sparsecode.solvers import (
         alternating_projections,
         coordinate_descent,
+        kmeans_1d,
         ksvd,
         principal_component_pursuit,
         robust_projection,
         sparse_encode,
     )
 
+    kmeans_1d([0.0, 1.0, 2.0], 2)
     for dtype in (np.float32, np.float64):
         X, atoms = np.eye(8, 4, dtype=dtype), np.eye(4, dtype=dtype)
         for algorithm in ("omp", "ols"):

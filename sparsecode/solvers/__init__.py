@@ -12,6 +12,7 @@ from sparsecode.solvers._result import (
 )
 from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
+from sparsecode.solvers.clusters import LineClusters, kmeans_1d
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
@@ -32,6 +33,7 @@ __all__ = [
     "CodeResult",
     "CompletionResult",
     "DictionaryResult",
+    "LineClusters",
     "LowRankFactors",
     "PathResult",
     "Result",
@@ -49,6 +51,7 @@ __all__ = [
     "htp",
     "iht",
     "ista",
+    "kmeans_1d",
     "ksvd",
     "lars",
     "lasso_path",

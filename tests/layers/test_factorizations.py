@@ -35,6 +35,8 @@ FORMS = {name: (name, {}) for name in FAMILIES} | {
     "uniform tensor": ("uniform", {"bits": 8, "group_size": "tensor"}),
     "uniform nearest": ("uniform", {"bits": 3, "group_size": "channel", "rounding": "nearest"}),
     "uniform 16": ("uniform", {"bits": 16}),
+    "codebook rows": ("codebook", {"bits": 2, "rows_per_codebook": 2}),
+    "codebook nearest": ("codebook", {"bits": 3, "rounding": "nearest"}),
     "low_rank 8": ("low_rank", {"value_bits": 8}),
     "low_rank 16": ("low_rank", {"value_bits": 16}),
     "sparse 5": ("sparse", {"value_bits": 5}),
@@ -44,7 +46,7 @@ FORMS = {name: (name, {}) for name in FAMILIES} | {
     "dictionary 16": ("dictionary", {"value_bits": 16}),
 }
 SHORT = ("low_rank 16", "sparse 16", "dictionary 16")  # a quarter of float64 is all they can use
-BLIND = ("dense", "uniform nearest", "uniform 16")  # to the inputs
+BLIND = ("dense", "codebook nearest", "uniform nearest", "uniform 16")  # to the inputs
 ROUNDED = [form for form, (_, options) in FORMS.items() if options]  # to a grid
 
 
@@ -86,7 +88,12 @@ def assert_bits_are_those_of_the_packed_arrays(f):
     bits = f.bits()
     assert 8 * sum(array.nbytes for array in arrays.values()) == bits.total
     ends = {"mask": "mask", "indices": "indices", "pointers": "pointers", "dictionary": "codebook"}
-    ends |= {"dictionary.codes": "codebook", "scales": "scales", "zeros": "scales"}
+    ends |= {
+        "centroids": "codebook",
+        "dictionary.codes": "codebook",
+        "scales": "scales",
+        "zeros": "scales",
+    }
     items = dict.fromkeys(bits.items(), 0)
     for name, array in arrays.items():
         item = ends.get(name) or ends.get(name.rpartition(".")[2], "values")
@@ -162,6 +169,9 @@ def test_what_float16_cannot_hold_is_an_error_and_never_infinite(rng, method):
     gram = a_gram("full", 24, rng)
     if method == "dense":
         assert factorize(W, method, budget=1.0, gram=gram).to_dense().tobytes() == W.tobytes()
+    elif method == "codebook":  # means stay inside the range
+        f, _ = fitted(W, method, gram)
+        assert np.abs(f.to_dense().astype(np.float32)).max() <= np.abs(W.astype(np.float32)).max()
     else:
         with pytest.raises(RangeError, match="exceeds the range of float16"):
             fitted(W, method, gram)

@@ -16,6 +16,7 @@ from sparsecode.objectives import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers import _kernels, ksvd, sparse_encode
 from sparsecode.solvers._kernels import compiled
+from sparsecode.solvers._kernels.clusters import split_line
 from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep_gram
 from sparsecode.solvers._kernels.dictionary import sweep_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
@@ -26,7 +27,7 @@ from sparsecode.solvers._kernels.subspace import huber_rows
 pytestmark = pytest.mark.kernels
 TESTED = {
     *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
-    *("huber_rows", "multiplier_step", "replace_outliers"),
+    *("huber_rows", "multiplier_step", "replace_outliers", "split_line"),
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -356,3 +357,13 @@ def test_a_kernel_without_a_cache_folder_still_runs(monkeypatch) -> None:
         return 2 * x
 
     assert twice(3) == 6
+
+
+def test_a_line_is_split_where_its_clusters_are():
+    x, h = np.array([-3.0, -2.9, 0.0, 0.2, 5.0, 5.1, 5.2]), np.array([1.0, 2, 1, 0.5, 1, 1, 1])
+    w, wx = np.append(0.0, np.cumsum(h)), np.append(0.0, np.cumsum(h * x))
+    starts, cost = np.zeros(3, np.int64), np.zeros(8)
+    best, stack = np.zeros((3, 8), np.int32), np.zeros((128, 4), np.int64)
+    split_line(w, wx, 3, cost, np.zeros(8), best, stack, starts)
+    np.testing.assert_array_equal(starts, [0, 2, 4])
+    np.testing.assert_allclose(cost[-1], -(8.8**2 / 3 + 0.1**2 / 1.5 + 15.3**2 / 3))

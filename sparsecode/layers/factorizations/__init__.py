@@ -26,6 +26,7 @@ from sparsecode.layers.factorizations._base import (
     computing_dtype,
     second_moment,
 )
+from sparsecode.layers.factorizations.codebook import Codebook, fit_codebook
 from sparsecode.layers.factorizations.dense import Dense, fit_dense
 from sparsecode.layers.factorizations.dictionary import Dictionary, fit_dictionary
 from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank
@@ -41,6 +42,7 @@ __all__ = [
     "FAMILIES",
     "Bits",
     "BudgetError",
+    "Codebook",
     "Dense",
     "Dictionary",
     "Factorization",
@@ -78,6 +80,7 @@ FAMILIES: dict[str, Family] = {
         Family(Sparse, fit_sparse),
         Family(LowRankPlusSparse, fit_low_rank_plus_sparse),
         Family(Dictionary, fit_dictionary),
+        Family(Codebook, fit_codebook, narrow=True),
         Family(Uniform, fit_uniform, narrow=True),
     )
 }
@@ -101,7 +104,8 @@ def factorize(
     ----------
     W : array of shape (n_outputs, n_inputs)
         The weights: float16, bfloat16, float32 or float64. The factors are stored in this dtype.
-    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "uniform"}
+    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "codebook",\
+            "uniform"}
         The family.
     budget : float
         The fraction of the layer's bits, in (0, 1].
@@ -115,7 +119,9 @@ def factorize(
     **options
         Of the family: `low_rank_share` and `n_rounds` for `low_rank+sparse`;
         `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`; `bits`, `group_size`,
-        `symmetric` and `rounding` for `uniform`.
+        `symmetric` and `rounding` for `uniform`; `bits`, `subvector`, `rows_per_codebook`,
+        `rounding`, `n_rounds` and `random_state` for `codebook`; and for all but the last two and
+        `dense`, `value_bits`: 1 to 8 or 16 bits for each of the numbers inside the form.
 
     Returns
     -------

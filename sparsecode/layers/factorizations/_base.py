@@ -172,6 +172,20 @@ def check_parts(arrays: Arrays, *names: str) -> None:
         raise ValueError(f"the packed layer has an array {unknown[0]!r} that it does not use")
 
 
+def checked_shape(meta: Meta) -> tuple[int, int]:
+    """The shape that the description of a packed layer states."""
+    shape = meta.get("shape")
+    if not (
+        isinstance(shape, list)
+        and len(shape) == 2
+        and all(type(side) is int and side > 0 for side in shape)
+    ):
+        raise ValueError(
+            f"the packed layer's shape is {shape!r}; it has to be two positive integers"
+        )
+    return shape[0], shape[1]
+
+
 def prefixed(prefix: str, arrays: Arrays) -> Arrays:
     """The arrays under longer names."""
     return {f"{prefix}.{name}": array for name, array in arrays.items()}

@@ -17,6 +17,7 @@ from sparsecode.layers.factorizations._base import (
     Factorization,
     Meta,
     check_parts,
+    checked_shape,
     computing_dtype,
     part,
     second_moment,
@@ -129,20 +130,6 @@ class Sparse(Factorization):
         if np.count_nonzero(support) != values.size:
             raise ValueError(f"{values.size} values for {np.count_nonzero(support)} positions")
         return cls(values, support)
-
-
-def checked_shape(meta: Meta) -> tuple[int, int]:
-    """The shape that the description of a packed layer states."""
-    shape = meta.get("shape")
-    if not (
-        isinstance(shape, list)
-        and len(shape) == 2
-        and all(type(side) is int and side > 0 for side in shape)
-    ):
-        raise ValueError(
-            f"the packed layer's shape is {shape!r}; it has to be two positive integers"
-        )
-    return shape[0], shape[1]
 
 
 def _support_of_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

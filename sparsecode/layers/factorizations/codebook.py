@@ -1,0 +1,361 @@
+r"""Codebook: each weight, or each short run of weights, is one of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import check_int, check_option, check_random_state, check_unused
+from sparsecode.layers.factorizations._base import (
+    Arrays,
+    Bits,
+    BudgetError,
+    Factorization,
+    Meta,
+    check_parts,
+    checked_shape,
+    computing_dtype,
+    n_bits,
+    part,
+    rounded,
+)
+from sparsecode.layers.factorizations._feedback import Rule, cholesky, error_feedback
+from sparsecode.layers.factorizations._packing import pack_bits, packed_bytes, unpack_bits
+from sparsecode.layers.factorizations._values import tiles
+from sparsecode.solvers.clusters import index_of, kmeans_1d
+
+MOST_BOOKS = 64  # where their number is not given
+MOST_BITS = 12  # of an index
+SAMPLE = 1 << 15  # runs of weights that the centroids are learned from
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Codebook(Factorization):
+    """``W[i, d b : d (b + 1)] = centroids[i // rows, codes[i, b]]``.
+
+    Packed as ``codes`` (uint8: entry `i` in the bits ``i * bits`` to ``(i + 1) * bits`` of the
+    stream, little-endian) and ``centroids``.
+
+    Parameters
+    ----------
+    codes : integer array of shape (n_outputs, n_inputs / d)
+        Which centroid stands for each run of `d` weights.
+    centroids : array of shape (n_books, 2**bits, d)
+        The centroids, one codebook for every so many rows.
+    rows : int
+        The rows that share a codebook.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 64)).astype(np.float32)
+    >>> f = layers.factorize(W, "codebook", budget=0.15)
+    >>> f, f.bits().total <= 0.15 * 32 * W.size
+    (Codebook(32x64 float32, 3 of 16 centroids, 4 bits), True)
+    """
+
+    codes: np.ndarray
+    centroids: np.ndarray
+    rows: int
+    kind: ClassVar[str] = "codebook"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return self.codes.shape[0], self.codes.shape[1] * self.centroids.shape[2]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the centroids."""
+        return self.centroids.dtype
+
+    @property
+    def width(self) -> int:
+        """The bits of an index."""
+        return self.centroids.shape[1].bit_length() - 1
+
+    @property
+    def summary(self) -> str:
+        """Codebooks, their size, and what they are of."""
+        n_books, k, d = self.centroids.shape
+        books = "" if n_books == 1 else f"{n_books} of "
+        runs = "" if d == 1 else f" of {d} weights"
+        return f"{books}{k} centroids{runs}, {self.width} bits"
+
+    def decode_rows(self, rows: slice) -> np.ndarray:
+        """Some rows of the weights."""
+        codes = self.codes[rows]
+        book = np.arange(self.shape[0])[rows, None] // self.rows
+        return self.centroids[book, codes].reshape(len(codes), -1)
+
+    def to_dense(self) -> np.ndarray:
+        """The weights that the codes stand for."""
+        dense = np.empty(self.shape, dtype=self.dtype)
+        for rows in tiles(self.shape):
+            dense[rows] = self.decode_rows(rows)
+        return dense
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """``X @ W.T``, a few rows of `W` at a time."""
+        dtype = computing_dtype(self.dtype)
+        parts = [
+            X @ self.decode_rows(rows).astype(dtype, copy=False).T for rows in tiles(self.shape)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def bits(self) -> Bits:
+        """The codes, and the centroids."""
+        return Bits(
+            values=8 * packed_bytes(self.codes.size, self.width), codebook=n_bits(self.centroids)
+        )
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """``codes`` and ``centroids``."""
+        arrays = {"codes": pack_bits(self.codes, self.width), "centroids": self.centroids}
+        return arrays, {"kind": self.kind, "shape": list(self.shape), "rows": self.rows}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Codebook:
+        """The inverse of `pack`."""
+        check_parts(arrays, "codes", "centroids")
+        packed, centroids = part(arrays, "codes", 1, ("uint8",)), part(arrays, "centroids", 3)
+        (m, n), rows = checked_shape(meta), meta.get("rows")
+        n_books, k, d = centroids.shape
+        if not (
+            type(rows) is int
+            and rows > 0
+            and n_books == -(-m // rows)
+            and 2 <= k <= 2**MOST_BITS
+            and k & (k - 1) == 0
+            and d > 0
+            and n % d == 0
+        ):
+            raise ValueError(
+                f"codebooks of shape {centroids.shape} for every {rows!r} rows do not fit a layer "
+                f"of shape {(m, n)}"
+            )
+        codes = unpack_bits(packed, k.bit_length() - 1, m * n // d)
+        return cls(codes.reshape(m, n // d), centroids, rows)
+
+
+class _Plan(NamedTuple):
+    """How many bits an index takes, and how many rows share a codebook."""
+
+    bits: int
+    rows: int
+
+
+def fit_codebook(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    budget: int,
+    dtype: np.dtype,
+    *,
+    bits: int | None = None,
+    subvector: int = 1,
+    rows_per_codebook: int | None = None,
+    rounding: str | None = None,
+    n_rounds: int | None = None,
+    random_state: Any = None,
+) -> Codebook:
+    """The best few weights to stand for all, and which of them stands for each.
+
+    `bits` is that of an index, 1 to 12: there are ``2**bits`` centroids; None is the most that
+    fits. `rows_per_codebook` is the number of outputs that share a codebook; None is the fewest
+    that the budget holds, of at most 64 codebooks. Single weights are clustered to the optimum
+    (`kmeans_1d`, each weight's error counting as the second moment of its input). A `subvector` of
+    more weights (product quantization) is clustered by `n_rounds` (15) of k-means from a k-means++
+    start drawn from `random_state` (0), in the metric of the block of inputs it belongs to.
+    `rounding` is "error_feedback", which needs the moment of the inputs and is then the default, or
+    "nearest".
+    """
+    m, n = W.shape
+    d = check_int(subvector, "subvector", high=n)
+    if n % d:
+        raise ValueError(f"subvector={d} does not divide the {n} inputs of the layer")
+    if d == 1:
+        check_unused("codebooks of single weights", n_rounds=n_rounds, random_state=random_state)
+    if rounding is not None:
+        check_option(rounding, "rounding", ("nearest", "error_feedback"))
+    if rounding == "error_feedback" and gram is None:
+        raise ValueError('rounding="error_feedback" needs gram, the moment of the inputs')
+    n_rounds = 15 if n_rounds is None else check_int(n_rounds, "n_rounds")
+    rng = check_random_state(0 if random_state is None else random_state)
+    plan = _plan(W.shape, budget, dtype, d, bits, rows_per_codebook)
+    unit = unit_of(magnitude(W), W.dtype)
+    W = to_units(W, unit)
+    blocks = _blocks(gram, n, d)
+    k = 2**plan.bits
+
+    def learn(rows: np.ndarray) -> np.ndarray:
+        if d == 1:
+            weights = None if blocks is None else np.broadcast_to(blocks[:, 0, 0], rows.shape)
+            return _line(rows, weights, k)
+        return _vectors(rows.reshape(len(rows), -1, d), blocks, k, n_rounds, rng)
+
+    learned = [learn(W[start : start + plan.rows]) for start in range(0, m, plan.rows)]
+    books = np.stack([from_units(book, unit, name="a centroid") for book in learned])
+    centroids = rounded(books, dtype)
+    stored = to_units(centroids.astype(W.dtype), unit)
+    codes = _assigned(W, stored, plan.rows, None, blocks)
+    if gram is None or rounding == "nearest":
+        return Codebook(codes, centroids, plan.rows)
+    root = cholesky(gram)
+    found = codes, _assigned(W, stored, plan.rows, root, blocks)
+    errors = [_error(W, Codebook(some, stored, plan.rows), root) for some in found]
+    return Codebook(found[int(np.argmin(errors))], centroids, plan.rows)
+
+
+def _error(W: np.ndarray, form: Codebook, root: np.ndarray) -> float:
+    """What the outputs lose, but for the unit of the moment."""
+    lower = np.tril(root)
+    return sum(
+        float(np.sum(((W[rows] - form.decode_rows(rows)) @ lower) ** 2)) for rows in tiles(W.shape)
+    )
+
+
+def _plan(
+    shape: tuple[int, int],
+    budget: int,
+    dtype: np.dtype,
+    d: int,
+    bits: int | None,
+    rows: int | None,
+) -> _Plan:
+    m, n = shape
+    most = max(1, min(MOST_BITS if d > 1 else 8, (m * n // d).bit_length() - 1))
+    widths = range(most, 0, -1) if bits is None else [check_int(bits, "bits", high=MOST_BITS)]
+    if rows is None:
+        heights = sorted({-(-m // 2**i) for i in range(MOST_BOOKS.bit_length())})
+    else:
+        heights = [min(check_int(rows, "rows_per_codebook"), m)]
+    for width in widths:
+        for height in heights:
+            centroids = -(-m // height) * 2**width * d * 8 * dtype.itemsize
+            if 8 * packed_bytes(m * n // d, width) + centroids <= budget:
+                return _Plan(width, height)
+    raise BudgetError(
+        f"the smallest codebook for a {shape} layer, and its codes, do not fit into {budget} bits"
+    )
+
+
+def _blocks(gram: np.ndarray | None, n: int, d: int) -> np.ndarray | None:
+    """The diagonal blocks (n / d, d, d) of the moment, with nothing that is not positive."""
+    if gram is None:
+        return None
+    blocks = np.stack([gram[i : i + d, i : i + d] for i in range(0, n, d)])
+    place = np.arange(d)
+    blocks[:, place, place] = np.maximum(blocks[:, place, place], 0)
+    return blocks
+
+
+def _line(rows: np.ndarray, weights: np.ndarray | None, k: int) -> np.ndarray:
+    flat = None if weights is None else weights.reshape(-1)
+    return kmeans_1d(rows.reshape(-1), k, weights=flat).centroids.astype(rows.dtype)[:, None]
+
+
+def _vectors(
+    V: np.ndarray, blocks: np.ndarray | None, k: int, n_rounds: int, rng: Any
+) -> np.ndarray:
+    """Centroids of runs `V` (m, n / d, d), each run in the metric of its place."""
+    m, n_places, d = V.shape
+    V = V[:: -(-m * n_places // SAMPLE)]
+    metrics = np.broadcast_to(np.eye(d, dtype=V.dtype), (n_places, d, d))
+    metrics = metrics if blocks is None else blocks
+    C = _spread_out(V, metrics, k, rng)
+    best, least = C, np.inf
+    for _ in range(n_rounds):
+        error, A, b = 0.0, np.zeros((k, d, d)), np.zeros((k, d))
+        for place in range(n_places):
+            H, v = metrics[place], V[:, place]
+            costs = _costs(v, C, H)
+            chosen = costs.argmin(axis=1)
+            error += float(costs[np.arange(len(v)), chosen].sum() + np.sum(v * (v @ H)))
+            counts = np.bincount(chosen, minlength=k)
+            sums = np.stack([np.bincount(chosen, v[:, i], minlength=k) for i in range(d)], axis=1)
+            A += counts[:, None, None] * H
+            b += sums @ H
+        if error < least:
+            best, least = C, error
+        used = np.trace(A, axis1=1, axis2=2) > 0
+        ridge = 1e-9 * np.trace(A, axis1=1, axis2=2) / d  # of what no input of a cluster shows
+        A[:, np.arange(d), np.arange(d)] += np.where(used, ridge, 1)[:, None]
+        pulled = b + np.where(used, ridge, 1)[:, None] * C
+        C = np.linalg.solve(A, pulled[:, :, None])[:, :, 0].astype(V.dtype)
+    return best
+
+
+def _costs(v: np.ndarray, C: np.ndarray, H: np.ndarray) -> np.ndarray:
+    """``(v_i - c_k)^T H (v_i - c_k)``, but for what does not depend on `k`."""
+    HC = C @ H
+    return np.sum(HC * C, axis=1) - 2 * (v @ HC.T)
+
+
+def _spread_out(V: np.ndarray, metrics: np.ndarray, k: int, rng: Any) -> np.ndarray:
+    """k-means++: runs drawn in proportion to what those drawn before leave of them."""
+    m, n_places, d = V.shape
+    flat = V.reshape(-1, d)
+    weights = np.broadcast_to(np.trace(metrics, axis1=1, axis2=2), (m, n_places)).reshape(-1)
+    left = np.full(len(flat), np.inf)
+    C = np.empty((k, d), dtype=V.dtype)
+    C[0] = flat[_draw(weights, rng)]
+    for i in range(1, k):
+        left = np.minimum(left, weights * np.sum((flat - C[i - 1]) ** 2, axis=1))
+        C[i] = flat[_draw(left, rng)]
+    return C
+
+
+def _draw(weights: np.ndarray, rng: Any) -> int:
+    total = np.cumsum(weights, dtype=np.float64)
+    if not total[-1] > 0:
+        return int(rng.random() * len(weights))
+    place = np.searchsorted(total, rng.random() * total[-1], side="right")
+    return min(int(place), len(weights) - 1)
+
+
+def _assigned(
+    W: np.ndarray,
+    books: np.ndarray,
+    rows: int,
+    root: np.ndarray | None,
+    blocks: np.ndarray | None,
+) -> np.ndarray:
+    """The codes: of what is nearest in the metric of each place, or by error feedback."""
+    m, n = W.shape
+    n_books, k, d = books.shape
+    codes = np.empty((m, n // d), dtype=np.uint8 if k <= 256 else np.uint16)
+
+    def choose_for(metric: Callable[[int], np.ndarray]) -> Callable[[np.ndarray, slice], Rule]:
+        def choose(V: np.ndarray, columns: slice) -> Rule:
+            place, H = columns.start // d, metric(columns.start)
+            settled = np.empty(V.shape, dtype=V.dtype)
+            for book in range(n_books):
+                some, C = slice(book * rows, (book + 1) * rows), books[book]
+                if d == 1:
+                    code = index_of(V[some, 0], C[:, 0])
+                else:
+                    code = _costs(V[some], C, H).argmin(axis=1)
+                codes[some, place], settled[some] = code, C[code]
+            return lambda v, column: settled[:, column - columns.start]
+
+        return choose
+
+    if root is None:
+        eye = np.eye(d, dtype=W.dtype)
+        choose = choose_for(lambda start: eye if blocks is None else blocks[start // d])
+        for start in range(0, n, d):
+            columns = slice(start, start + d)
+            choose(W[:, columns], columns)
+        return codes
+
+    def corner(start: int) -> np.ndarray:
+        L = np.tril(root[start : start + d, start : start + d])
+        return L @ L.T
+
+    error_feedback(W, root, choose_for(corner), width=d)
+    return codes
