@@ -601,7 +601,7 @@ def test_a_layer_that_fails_is_kept_and_said(capsys, folder):
     command = ["compress", "nan.npz", "-o", "x.npz", "--budget", "0.9", "--method", "sparse"]
     status, _, err = in_process(capsys, *command)
     assert status == 1
-    assert "the layer 'bad' was kept as it is: W contains NaN" in err
+    assert "the layer 'bad': sparse failed on it: W contains NaN" in err
     dense = layers.read_compressed("x.npz").to_dense()
     np.testing.assert_array_equal(dense["bad"], weights["bad"])
 

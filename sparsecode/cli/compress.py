@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(record, layers.manifest(small, args.input, args.output, **others))
     say(f"wrote {record}")
     for name, reason in small.report.failures.items():
-        complain("warning", f"the layer {name!r} was kept as it is: {reason}")
+        complain("warning", f"the layer {name!r}: {reason}")
     return 1 if small.report.failures else 0
 
 

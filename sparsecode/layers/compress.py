@@ -18,7 +18,7 @@ from sparsecode.layers.compressed import (
     CompressedNetwork,
     with_report,
 )
-from sparsecode.layers.factorizations import Factorization, output_error
+from sparsecode.layers.factorizations import Dense, Factorization, output_error
 from sparsecode.layers.formats import file_size
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.network import Network, as_network
@@ -94,8 +94,8 @@ def compress(
         The format of the file that the budget is for; the other one names and aligns its arrays
         differently, and takes a little more or less.
     keep_failed : bool, default=False
-        Keep a layer that a method fails on (one with NaN among its weights, say) as it is, and say
-        so in ``report.failures``; otherwise that is an error.
+        Keep a layer that all methods fail on (one with NaN among its weights, say) as it is, go on
+        without a method that fails, and say so in ``report.failures``; otherwise that is an error.
     checkpoint : path-like, optional
         A folder for what is done: an interrupted call that is made again goes on from there, to the
         same bits.
@@ -165,7 +165,7 @@ def compress(
     rows = [
         _row(network, name, form, (calibration, heldout))
         for name, form in compressed.factorizations.items()
-        if name not in failures
+        if not (name in failures and isinstance(form, Dense))
     ]
     effective = replace(
         recipe,
@@ -244,19 +244,18 @@ def _survivors(
     keep_failed: bool,
     jobs: _Jobs,
 ) -> list[Candidate]:
-    """All candidates, but of layers that a method failed on the dense one alone."""
+    """All candidates; of a layer that every method failed on, the dense one."""
     for answer in answers:
         if isinstance(answer, Failure):
             if not keep_failed:
                 raise ValueError(f"the layer {answer.layer!r}: {answer.reason}; mend or exclude it")
-            failures.setdefault(answer.layer, answer.reason)
+            failures.setdefault(answer.layer, f"{answer.method} failed on it: {answer.reason}")
     found = [c for answer in answers if not isinstance(answer, Failure) for c in answer]
-    kept = [c for c in found if c.task.layer not in failures]
-    for name in failures:
+    for name in set(failures) - {c.task.layer for c in found}:
         dense = price(jobs.of([as_task(name, "dense", {}, 1.0)]))
         assert not isinstance(dense, Failure)
-        kept += dense
-    return kept
+        found += dense
+    return found
 
 
 class _Counter:

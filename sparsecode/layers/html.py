@@ -192,7 +192,7 @@ def report_page(report: CompressionReport, title: str) -> str:
         "“dense” was kept as it is."
     )
     failed = [
-        f"The layer {name} was kept as it is, because a method failed on it: {reason}."
+        f"The layer {name}: {reason}. One that all methods fail on is kept as it is."
         for name, reason in report.failures.items()
     ]
     return render_page(

@@ -54,7 +54,8 @@ class Job(NamedTuple):
         if task.method == "dense" and not task.options:  # whatever its entries are
             return Dense(np.ascontiguousarray(self.weight))
         options: dict[str, Any] = dict(task.options)
-        if "random_state" in inspect.signature(FAMILIES[task.method].fit).parameters:
+        parameters = inspect.signature(FAMILIES[task.method].fit).parameters
+        if "random_state" in parameters and parameters["random_state"].default is not None:
             options.setdefault("random_state", self.seed)
         return factorize(
             self.weight,
@@ -70,6 +71,7 @@ class Failure(NamedTuple):
     """A layer that a method could not do, and why."""
 
     layer: str
+    method: str
     reason: str
 
 
@@ -86,7 +88,7 @@ def price(job: Job) -> list[Candidate] | Failure:
             except (BudgetError, RangeError):
                 continue
             except (ValueError, np.linalg.LinAlgError) as error:
-                return Failure(task.layer, str(error))
+                return Failure(task.layer, task.method, str(error))
             stored = stored_bits(task.layer, form)
             candidates.append(Candidate(task, form.bits().total, stored, lost))
     return candidates

@@ -66,7 +66,7 @@ class CompressionReport:
         relative output errors times their weights, and the `bound` that no choice among them can
         be below (of a network of a given error, the bits instead).
     failures : mapping of str to str
-        Layers that a method failed on, and why; they are kept as they are.
+        Layers that a method failed on, and why; one that all failed on is kept as it is.
 
     Examples
     --------

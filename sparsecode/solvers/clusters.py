@@ -89,9 +89,11 @@ def kmeans_1d(x: Any, n_clusters: int, *, weights: Any = None) -> LineClusters:
     error = float(np.sum(h * (x - nearest_of(x, centroids)) ** 2))
     bound = max(np.sqrt(least) - np.sqrt(scatter), 0.0) ** 2 if scatter > 0 else error
     units = unit, unit, weight_unit
-    error, bound = (from_units(np.array(e), *units, name="the error") for e in (error, bound))
+    error, bound = (
+        float(from_units(np.array(e), *units, name="the error")) for e in (error, bound)
+    )
     centroids = from_units(centroids, unit, name="a centroid")
-    return LineClusters(centroids, float(error), float(bound))
+    return LineClusters(centroids, error, bound)
 
 
 def nearest_of(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:
