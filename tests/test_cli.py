@@ -421,8 +421,8 @@ def test_warmup_compiles_every_kernel_for_both_precisions(capsys):
     assert len(dispatchers) >= 3
     for name, dispatcher in dispatchers.items():
         signatures = [str(signature) for signature in dispatcher.nopython_signatures]
-        # The homotopy and the projection compute in double whatever they are given.
-        double = name.split(".")[0] in ("homotopy", "subspace")
+        # These compute in double whatever they are given.
+        double = name.split(".")[0] in ("clusters", "homotopy", "subspace")
         for precision in ("float64",) if double else ("float32", "float64"):
             found = any(f"Array({precision}" in signature for signature in signatures)
             assert found, f"{name} is not compiled for {precision}: {signatures}"
