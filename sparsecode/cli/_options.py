@@ -11,7 +11,7 @@ def add_choice_of_layers(parser: argparse.ArgumentParser) -> None:
         "--method",
         action="append",
         metavar="NAME",
-        help="low_rank, sparse, low_rank+sparse, dictionary, uniform, codebook, or all of them "
+        help="low_rank, sparse, low_rank+sparse, dictionary, codebook, uniform, or all of them "
         "(all, the default); several with commas, or by repeating the option",
     )
     parser.add_argument(

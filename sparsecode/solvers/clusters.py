@@ -88,12 +88,9 @@ def kmeans_1d(x: Any, n_clusters: int, *, weights: Any = None) -> LineClusters:
     least = float(np.sum(mass * (points - nearest_of(points, centroids)) ** 2))
     error = float(np.sum(h * (x - nearest_of(x, centroids)) ** 2))
     bound = max(np.sqrt(least) - np.sqrt(scatter), 0.0) ** 2 if scatter > 0 else error
-    units = unit, unit, weight_unit
-    error, bound = (
-        float(from_units(np.array(e), *units, name="the error")) for e in (error, bound)
-    )
-    centroids = from_units(centroids, unit, name="a centroid")
-    return LineClusters(centroids, error, bound)
+    units, centroids = (unit, unit, weight_unit), from_units(centroids, unit, name="a centroid")
+    errors = from_units(np.array([error, bound]), *units, name="the error")
+    return LineClusters(centroids, float(errors[0]), float(errors[1]))
 
 
 def nearest_of(x: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -95,7 +95,6 @@ def test_wrong_options_are_named(rng):
         ({"subvector": 3}, "subvector=3 does not divide the 10 inputs"),
         ({"subvector": 0}, "subvector"),
         ({"n_rounds": 3}, "n_rounds is not used by codebooks of single weights"),
-        ({"random_state": 3}, "random_state is not used"),
         ({"rounding": "error_feedback"}, "needs gram"),
         ({"rounding": "up"}, "rounding"),
         ({"bits": 13}, "bits"),

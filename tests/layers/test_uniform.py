@@ -82,10 +82,13 @@ def test_the_scale_is_no_worse_than_that_of_the_largest_entry(rng, bits, symmetr
     assert np.mean(found / fine.min(axis=0)) < 1.05
 
 
-def test_error_feedback_loses_what_theory_says(rng):
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n_rows", [64, 512])
+def test_error_feedback_loses_what_theory_says(n_rows, seed):
     """Errors of one size everywhere cost ``tr H``, and ``sum L_kk^2`` when fed back."""
-    W, H = rng.uniform(-1, 1, (64, 96)), moment(96, rng)
-    options = {"budget": 1, "gram": H, "damping": 0, "bits": 8, "group_size": 32}
+    rng = np.random.default_rng(seed)
+    W, H = rng.standard_normal((n_rows, 96)), moment(96, rng)
+    options = {"budget": 1, "gram": H, "damping": 0, "bits": 8, "group_size": "channel"}
     near, fed = (
         output_error(W, factorize(W, "uniform", rounding=r, **options).to_dense(), H)
         for r in ("nearest", "error_feedback")

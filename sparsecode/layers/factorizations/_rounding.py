@@ -27,7 +27,9 @@ def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
     beforehand.
     """
     assert format_.bits is not None
-    costs = np.diag(root) ** 2  # of a unit of squared error in each column: see `error_feedback`
+    # Not the squares of the diagonal of `root`, which an error costs in the end: what they leave
+    # cheap to clip pushes the columns still to come off their grids.
+    costs = _squares(root)
     groups = groups_of(W.shape, format_.group)
     bits, exponent = format_.bits, common_exponent(W, format_.bits)
     following = groups.inside_rows and groups.size <= BLOCK
@@ -71,7 +73,7 @@ def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
 
 def on_support(V: np.ndarray, support: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
     """Codes of the entries on a support, row by row, by error feedback; the others stay zero."""
-    start = format_.store(V[support], _on(np.diag(root) ** 2, support))
+    start = format_.store(V[support], _on(_squares(root), support))
     assert isinstance(start, Codes)
     groups = groups_of(start.shape, format_.group)
     steps, origins = (

@@ -56,7 +56,7 @@ class Codebook(Factorization):
     >>> W = np.random.default_rng(0).standard_normal((32, 64)).astype(np.float32)
     >>> f = layers.factorize(W, "codebook", budget=0.15)
     >>> f, f.bits().total <= 0.15 * 32 * W.size
-    (Codebook(32x64 float32, 3 of 16 centroids, 4 bits), True)
+    (Codebook(32x64 float32, 2 of 16 centroids, 4 bits), True)
     """
 
     codes: np.ndarray
@@ -161,7 +161,7 @@ def fit_codebook(
     rows_per_codebook: int | None = None,
     rounding: str | None = None,
     n_rounds: int | None = None,
-    random_state: Any = None,
+    random_state: Any = 0,
 ) -> Codebook:
     """The best few weights to stand for all, and which of them stands for each.
 
@@ -170,7 +170,8 @@ def fit_codebook(
     that the budget holds, of at most 64 codebooks. Single weights are clustered to the optimum
     (`kmeans_1d`, each weight's error counting as the second moment of its input). A `subvector` of
     more weights (product quantization) is clustered by `n_rounds` (15) of k-means from a k-means++
-    start drawn from `random_state` (0), in the metric of the block of inputs it belongs to.
+    start drawn from `random_state`, in the metric of the block of inputs it belongs to; a pipeline
+    may give the seed to all.
     `rounding` is "error_feedback", which needs the moment of the inputs and is then the default, or
     "nearest".
     """
@@ -179,13 +180,13 @@ def fit_codebook(
     if n % d:
         raise ValueError(f"subvector={d} does not divide the {n} inputs of the layer")
     if d == 1:
-        check_unused("codebooks of single weights", n_rounds=n_rounds, random_state=random_state)
+        check_unused("codebooks of single weights", n_rounds=n_rounds)
     if rounding is not None:
         check_option(rounding, "rounding", ("nearest", "error_feedback"))
     if rounding == "error_feedback" and gram is None:
         raise ValueError('rounding="error_feedback" needs gram, the moment of the inputs')
     n_rounds = 15 if n_rounds is None else check_int(n_rounds, "n_rounds")
-    rng = check_random_state(0 if random_state is None else random_state)
+    rng = check_random_state(random_state)
     plan = _plan(W.shape, budget, dtype, d, bits, rows_per_codebook)
     unit = unit_of(magnitude(W), W.dtype)
     W = to_units(W, unit)
