@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sparsecode import __version__
 from sparsecode._files import strict_json, write_json
 from sparsecode.layers.factorizations import Factorization, unpack
 from sparsecode.layers.formats import read_tensors, write_tensors
-from sparsecode.layers.pricing import Candidate, Failure, Job, Task
+from sparsecode.layers.pricing import Candidate, Failure, Job
 
 META = "sparsecode.form"
 
@@ -31,46 +30,39 @@ class Checkpoint:
         self._digests: dict[int, tuple[Any, str]] = {}  # of arrays that are still there
 
     def get(self, job: Job) -> list[Candidate] | None:
-        """The candidates of a job that was done before."""
+        """The candidates of a job that was done before; with their forms, unless it is rough."""
+        key = self._key(job)
         try:
-            rows = strict_json((self.folder / f"{self._key(job)}.json").read_bytes())
+            rows = strict_json((self.folder / f"{key}.json").read_bytes())
             done = []
             for place, packed, stored, error in rows:
-                done.append(Candidate(job.tasks[place], int(packed), int(stored), float(error)))
+                form = None if job.rough else self._form(f"{key}-{place}")
+                done.append(Candidate(job.tasks[place], packed, stored, float(error), form))
             return done
-        except (OSError, ValueError, TypeError, IndexError):
+        except (OSError, ValueError, TypeError, KeyError, IndexError):
             return None
 
     def put(self, job: Job, candidates: list[Candidate] | Failure) -> None:
         """Keep the candidates of a job; a failure is tried again."""
         if isinstance(candidates, Failure):
             return
-        places = {task: place for place, task in enumerate(job.tasks)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        key, places = self._key(job), {task: place for place, task in enumerate(job.tasks)}
+        for candidate in candidates:
+            if candidate.form is not None:
+                arrays, meta = candidate.form.pack()
+                path = self.folder / f"{key}-{places[candidate.task]}.npz"
+                write_tensors(path, arrays, {META: json.dumps(meta)})
         rows = [[places[c.task], c.packed, c.stored, c.error] for c in candidates]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / f"{self._key(job)}.json", rows)
+        write_json(self.folder / f"{key}.json", rows)  # last: then its forms are all there
 
-    def form(self, job: Job, task: Task) -> Factorization:
-        """The form of one of the tasks, fitted unless it was before."""
-        path = self.folder / f"{self._key(job._replace(tasks=(task,)))}.npz"
-        try:
-            arrays, metadata = read_tensors(path)
-            return unpack(arrays, strict_json(metadata[META].encode()))
-        except (OSError, ValueError, KeyError):
-            pass
-        form = job.fit(task)
-        arrays, meta = form.pack()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, arrays, {META: json.dumps(meta)})
-        return form
-
-    def remove(self) -> None:
-        """Remove the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _form(self, name: str) -> Factorization:
+        arrays, metadata = read_tensors(self.folder / f"{name}.npz")
+        return unpack(arrays, strict_json(metadata[META].encode()))
 
     def _key(self, job: Job) -> str:
         tasks = [[t.layer, t.method, list(map(list, t.options)), t.share] for t in job.tasks]
-        told = [__version__, tasks, job.damping, job.seed]
+        told = [__version__, tasks, job.damping, job.seed, job.rough]
         digest = hashlib.sha256(json.dumps(told, default=repr).encode())
         for array in (job.weight, job.gram):
             digest.update(self._digest(array).encode())

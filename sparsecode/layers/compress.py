@@ -150,16 +150,12 @@ def compress(
     jobs = _Jobs(network, todo, calibration, recipe)
     store = None if checkpoint is None else Checkpoint(checkpoint)
 
-    def fit(task: Task) -> Factorization:
-        job = jobs.of([task])
-        return job.fit(task) if store is None else store.form(job, task)
-
-    search = Search(network, todo, suffix, fit, budget=share, max_error=max_error)
+    search = Search(network, todo, suffix, budget=share, max_error=max_error)
     n_threads, counter = check_n_threads(n_threads), _Counter(progress, store)
     failures: dict[str, str] = {}
-    for tasks in search.stages():
-        stage = [jobs.of(alike) for alike in _by_layer_and_method(tasks)]
-        answers = priced(stage, n_threads, counter.known(len(stage)), counter.done)
+    for stage in search.stages():
+        work = [jobs.of(alike, rough=stage.rough) for alike in _by_layer_and_method(stage.tasks)]
+        answers = priced(work, n_threads, counter.known(len(work)), counter.done)
         search.add(_survivors(answers, failures, keep_failed, jobs))
     compressed = search.best
     rows = [
@@ -225,10 +221,11 @@ class _Jobs:
         self._grams = {name: _gram(calibration, name) for name in self._weights}
         self._damping, self._seed = recipe.damping, recipe.seed
 
-    def of(self, tasks: Sequence[Task]) -> Job:
+    def of(self, tasks: Sequence[Task], *, rough: bool = False) -> Job:
         """The job of these tasks, all of one layer."""
         name = tasks[0].layer
-        return Job(tuple(tasks), self._weights[name], self._grams[name], self._damping, self._seed)
+        weight, gram = self._weights[name], self._grams[name]
+        return Job(tuple(tasks), weight, gram, self._damping, self._seed, rough)
 
 
 def _by_layer_and_method(tasks: Sequence[Task]) -> list[list[Task]]:

@@ -176,7 +176,7 @@ def frontier(
         if isinstance(answer, Failure):
             where = f"the layer {answer.layer!r}: " if answer.layer else ""
             raise ValueError(f"{where}{answer.reason}")
-        for task, packed, _, error in answer:
+        for task, packed, _, error, _ in answer:
             weight = weights[task.layer]
             share = packed / (8 * weight.size * weight.dtype.itemsize)
             points[task.layer].append(FrontierPoint(task.method, share, error))

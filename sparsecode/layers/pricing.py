@@ -32,12 +32,13 @@ class Task(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """What came of a task. The form itself is not kept: fitting it again gives the same bits."""
+    """What came of a task."""
 
     task: Task
     packed: int  # bits of its arrays
     stored: int  # and of what the header says of them
     error: float  # relative, of the outputs
+    form: Factorization | None = None  # not of a rough fit, of which the final one is better
 
 
 class Job(NamedTuple):
@@ -48,13 +49,15 @@ class Job(NamedTuple):
     gram: np.ndarray | None
     damping: float | None
     seed: int
+    rough: bool = False  # as well as it takes to choose among families and sizes
 
     def fit(self, task: Task) -> Factorization:
         """The form itself."""
         if task.method == "dense" and not task.options:  # whatever its entries are
             return Dense(np.ascontiguousarray(self.weight))
-        options: dict[str, Any] = dict(task.options)
-        parameters = inspect.signature(FAMILIES[task.method].fit).parameters
+        family = FAMILIES[task.method]
+        options: dict[str, Any] = {**(family.rough if self.rough else {}), **dict(task.options)}
+        parameters = inspect.signature(family.fit).parameters
         if "random_state" in parameters and parameters["random_state"].default is not None:
             options.setdefault("random_state", self.seed)
         return factorize(
@@ -90,7 +93,8 @@ def price(job: Job) -> list[Candidate] | Failure:
             except (ValueError, np.linalg.LinAlgError) as error:
                 return Failure(task.layer, task.method, str(error))
             stored = stored_bits(task.layer, form)
-            candidates.append(Candidate(task, form.bits().total, stored, lost))
+            kept = None if job.rough else form
+            candidates.append(Candidate(task, form.bits().total, stored, lost, kept))
     return candidates
 
 

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.compressed import CompressedNetwork
-from sparsecode.layers.factorizations import BudgetError, Factorization
+from sparsecode.layers.factorizations import BudgetError
+from sparsecode.layers.frontiers import Frontier, FrontierPoint
 from sparsecode.layers.network import Network
 from sparsecode.layers.pricing import Candidate, Task, as_task
 from sparsecode.layers.recipe import Plan
 
-# Shares of a layer's bits that are tried first, relative to the global budget.
-GRID = (0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5, 3.2)
+# Shares of a layer's bits that every method is tried at, relative to the global budget; and those
+# in between, for methods that are not far from the best at some size.
+GRID = (0.2, 0.4, 0.8, 1.6, 3.2)
+BETWEEN = (0.25, 0.32, 0.5, 0.63, 1.0, 1.25, 2.0, 2.5)
+FAR = 1.5  # times the error on the hull of all methods
 
 # Where an error is asked for, shares of a layer's bits.
-WIDE_GRID = (0.02, 0.03, 0.045, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55, 0.75)
+WIDE_GRID = (0.02, 0.045, 0.1, 0.2, 0.4, 0.75)
+WIDE_BETWEEN = (0.03, 0.07, 0.14, 0.28, 0.55)
 SMALLER = (0.97, 0.92, 0.85)  # then, twice, less than what was chosen
 
 # Then, twice, the families that were chosen, with these parts of the bits that are left over.
 PARTS, ROUNDS = (1.0, 0.5, 0.25), 2
+MOST_ROUNDS = 10  # until all that is chosen is fitted well
 HEADROOM = 256  # bits: a longer header leaves the last candidate its place
+
+
+class Stage(NamedTuple):
+    """Tasks that are done together."""
+
+    tasks: list[Task]
+    rough: bool
 
 
 class Search:
@@ -37,26 +53,23 @@ class Search:
         network: Network,
         plans: Sequence[Plan],
         suffix: str,
-        fit: Callable[[Task], Factorization],
         *,
         budget: float | None,
         max_error: float | None,
     ) -> None:
         self.network, self.plans = network, {plan.layer.name: plan for plan in plans}
-        self._suffix, self._fit = suffix, fit
-        self._budget, self._max_error = budget, max_error
+        self._suffix, self._budget, self._max_error = suffix, budget, max_error
         self._allowed = None if budget is None else int(budget * network.n_bytes) * 8
         self._candidates: dict[str, list[Candidate]] = {name: [] for name in self.plans}
-        self._forms: dict[Task, Factorization] = {}  # of what is chosen, and no other
         self._chosen: list[Candidate] = []
-        self._best: CompressedNetwork | None = None
         self._allocation: Allocation | None = None
+        # What the file takes beside its layers: estimated, until a whole one is weighed.
+        self._beside = self._assembled([]).bits
 
     @property
     def best(self) -> CompressedNetwork:
-        """The best network so far."""
-        assert self._best is not None
-        return self._best
+        """The network of what was chosen."""
+        return self._assembled(self._chosen)
 
     @property
     def allocation(self) -> Allocation:
@@ -69,39 +82,88 @@ class Search:
         """What was chosen for each layer."""
         return [candidate.task for candidate in self._chosen]
 
-    def stages(self) -> Iterator[list[Task]]:
-        """What to fit: first the grid, then refinements of what was chosen from it."""
-        yield [task for plan in self.plans.values() for task in self._grid(plan)]
-        for _ in range(ROUNDS):
-            if tasks := self._refinements():
-                yield tasks
+    def stages(self) -> Iterator[Stage]:
+        """What to fit: sizes far apart, those in between, and what was chosen from them.
 
-    def _grid(self, plan: Plan) -> list[Task]:
+        What is fitted roughly is chosen among; in the end all that is chosen is fitted well, and
+        the file is within the budget.
+        """
+        plans = self.plans.values()
+        fixed = [plan for plan in plans if plan.share is not None]
+        searched = [plan for plan in plans if plan.share is None]
+        yield Stage([_fixed(plan) for plan in fixed], rough=False)
+        yield Stage([task for plan in searched for task in self._first(plan)], rough=True)
+        self._choose()
+        yield Stage([task for plan in searched for task in self._between(plan)], rough=True)
+        for _ in range(ROUNDS):
+            self._choose()
+            yield Stage(self._refinements() + self._rough_choices(), rough=False)
+        within: list[tuple[float, list[Candidate], Allocation]] = []
+        seen: set[tuple[Task, ...]] = set()
+        while True:
+            self._choose()
+            if tasks := self._rough_choices():
+                yield Stage(tasks, rough=False)
+                self._drop_rough(tasks)
+                continue
+            # A file that was weighed corrects the estimate, and maybe the choice.
+            if self._allowed is None or self._weighed() <= self._allowed:
+                within.append((self.allocation.error, self._chosen, self.allocation))
+            known = tuple(self.tasks) in seen
+            seen.add(tuple(self.tasks))
+            if within and (known or self._allowed is None):
+                _, self._chosen, self._allocation = min(within, key=lambda found: found[0])
+                return
+
+    def _first(self, plan: Plan) -> list[Task]:
         name = plan.layer.name
-        if plan.share is not None:
-            ((method, options),) = plan.methods
-            return [as_task(name, method, options, plan.share)]
         kept = [as_task(name, "dense", {}, 1.0)] if plan.cap == 1 else []
         return kept + [
             as_task(name, method, options, share)
             for method, options in plan.methods
-            for share in self._shares(plan)
+            for share in self._shares(plan, GRID, WIDE_GRID)
             if method != "dense" or options
         ]
 
-    def _shares(self, plan: Plan) -> list[float]:
-        shares = WIDE_GRID if self._budget is None else [self._budget * f for f in GRID]
+    def _between(self, plan: Plan) -> list[Task]:
+        """More sizes of the methods whose error is near the hull of all at one of them."""
+        found = self._candidates[plan.layer.name]
+        points = [FrontierPoint(c.task.method, c.packed, c.error) for c in found]
+        bits, errors = Frontier(tuple(points)).hull()
+        near = {
+            point.method
+            for point in points
+            if point.error <= FAR * float(np.interp(point.share, bits, errors))
+        }
+        return [
+            as_task(plan.layer.name, method, options, share)
+            for method, options in plan.methods
+            if method in near and (method != "dense" or options)
+            for share in self._shares(plan, BETWEEN, WIDE_BETWEEN)
+        ]
+
+    def _shares(self, plan: Plan, grid: Sequence[float], wide: Sequence[float]) -> list[float]:
+        shares = wide if self._budget is None else [self._budget * factor for factor in grid]
         return [share for share in shares if share < 1 and share <= plan.cap]
+
+    def _rough_choices(self) -> list[Task]:
+        return [candidate.task for candidate in self._chosen if candidate.form is None]
+
+    def _drop_rough(self, tasks: Sequence[Task]) -> None:
+        """Leave out what a good fit turned out not to be able to do."""
+        for task in tasks:
+            found = self._candidates[task.layer]
+            found[:] = [c for c in found if c.task != task or c.form is not None]
 
     def _refinements(self) -> list[Task]:
         tasks = []
-        for task, packed, _, _ in self._chosen:
+        for task, packed, *_ in self._chosen:
             plan = self.plans[task.layer]
             dense = 8 * math.prod(plan.layer.shape) * plan.layer.dtype.itemsize
             if self._allowed is None:
                 shares = [packed * part / dense for part in SMALLER]
             else:
-                left = self._allowed - self.best.bits - HEADROOM
+                left = self._allowed - self._estimated(self._chosen) - HEADROOM
                 shares = [(packed + part * left) / dense for part in PARTS] if left > 0 else []
             if plan.share is None and (task.method != "dense" or task.options):
                 fitting = (share for share in shares if share < 1 and share <= plan.cap)
@@ -109,76 +171,90 @@ class Search:
         return tasks
 
     def add(self, candidates: Iterable[Candidate]) -> None:
-        """Take in what came of the tasks, and choose again."""
+        """Take in what came of tasks; a candidate fitted well takes the place of a rough one."""
         for candidate in candidates:
-            self._candidates[candidate.task.layer].append(candidate)
+            found = self._candidates[candidate.task.layer]
+            places = {known.task: place for place, known in enumerate(found)}
+            # In its place: of equals the first is chosen, and that must not change by and by.
+            place = places.get(candidate.task, len(found))
+            found[place : place + 1] = [candidate]
+
+    def _choose(self) -> None:
+        """One candidate a layer."""
         for name, found in self._candidates.items():
             if not found:
                 raise BudgetError(f"no form of the layer {name!r} fits what its rule allows")
-        weights = {name: plan.weight for name, plan in self.plans.items()}
+        weights = [plan.weight for plan in self.plans.values()]
+        by_layer = list(self._candidates.values())
         choices = [
-            [Choice(c.stored, weights[name] * c.error) for c in found]
-            for name, found in self._candidates.items()
+            [Choice(c.stored, weight * c.error) for c in found]
+            for found, weight in zip(by_layer, weights, strict=True)
         ]
         if self._allowed is None:
             assert self._max_error is not None
-            self._take(allocate_within_error(choices, self._max_error * sum(weights.values())))
+            allocation = allocate_within_error(choices, self._max_error * sum(weights))
         else:
-            self._fill(choices, self._allowed)
-
-    def _fill(self, choices: list[list[Choice]], allowed: int) -> None:
-        by_layer = list(self._candidates.values())
-        smallest = [layer.index(min(layer)) for layer in choices]
-        least = sum(layer[j].bits for layer, j in zip(choices, smallest, strict=True))
-        compressed = self._assemble([c[j] for c, j in zip(by_layer, smallest, strict=True)])
-        if compressed.bits > allowed:
-            raise BudgetError(self._too_small(compressed, allowed))
-        available = allowed - (compressed.bits - least)
-        while True:  # choose, weigh the file, and choose with less until all of it fits
-            self._take(allocate(choices, available))
-            excess = self.best.bits - allowed
-            if excess <= 0:
-                return
-            available = max(available - excess, least)  # at the least, the smallest are chosen
-
-    def _take(self, allocation: Allocation) -> None:
+            smallest = [min(found, key=lambda c: c.stored) for found in by_layer]
+            if self._estimated(smallest) > self._allowed:
+                raise BudgetError(self._too_small(smallest, self._allowed))
+            allocation = allocate(choices, self._allowed - self._beside)
         self._allocation = allocation
-        chosen = zip(self._candidates.values(), allocation.chosen, strict=True)
+        chosen = zip(by_layer, allocation.chosen, strict=True)
         self._chosen = [found[j] for found, j in chosen]
-        self._best = self._assemble(self._chosen)
+        for found, at in zip(by_layer, allocation.chosen, strict=True):
+            # Forms that were not chosen are kept no longer.
+            found[:] = [c if j == at else c._replace(form=None) for j, c in enumerate(found)]
 
-    def _assemble(self, chosen: Sequence[Candidate]) -> CompressedNetwork:
-        tasks = [candidate.task for candidate in chosen]
-        self._forms = {task: self._forms.get(task) or self._fit(task) for task in tasks}
-        forms = {task.layer: form for task, form in self._forms.items()}
+    def _estimated(self, chosen: Sequence[Candidate]) -> int:
+        """The bits of a file of these."""
+        return self._beside + sum(candidate.stored for candidate in chosen)
+
+    def _weighed(self) -> int:
+        """The bits of the file of what was chosen, which corrects the estimate."""
+        bits = self.best.bits
+        self._beside += bits - self._estimated(self._chosen)
+        return bits
+
+    def _assembled(self, chosen: Sequence[Candidate]) -> CompressedNetwork:
+        forms = {c.task.layer: c.form for c in chosen if c.form is not None}
         network = self.network
+        left_out = set(forms) or set(self.plans)
         kept = network.carrying(
-            {n: a for n, a in network.items() if n not in forms and n not in network.tied},
+            {n: a for n, a in network.items() if n not in left_out and n not in network.tied},
             network.layout.resolved(network.layers),
         )
-        original_bits = 8 * network.n_bytes
+        order = tuple(name for name in network if forms or name not in left_out)
         return CompressedNetwork(
-            forms, kept, tuple(network), original_bits, suffix=self._suffix, tied=network.tied
+            forms, kept, order, 8 * network.n_bytes, suffix=self._suffix, tied=network.tied
         )
 
-    def _too_small(self, smallest: CompressedNetwork, allowed: int) -> str:
-        items = smallest.itemized_bits
-        forms = smallest.factorizations.values()
-        packed = sum(form.bits().total for form in forms)
-        dense = sum(math.prod(form.shape) * form.dtype.itemsize * 8 for form in forms)
+    def _too_small(self, smallest: Sequence[Candidate], allowed: int) -> str:
+        packed = sum(candidate.packed for candidate in smallest)
+        bits, original = self._estimated(smallest), 8 * self.network.n_bytes
+        dense = sum(
+            8 * math.prod(plan.layer.shape) * plan.layer.dtype.itemsize
+            for plan in self.plans.values()
+        )
+        alone = self.network.n_bytes - dense // 8
         # At a budget b the grid holds, for each layer, a share of at most `step` times that of the
         # form found here, or 0.2 b; so this solves rest + step * packed + 0.2 * b * dense
         # = b * original.
         step = max(high / low for low, high in itertools.pairwise(GRID))
-        rest = smallest.bits - packed
-        enough = (rest + step * packed) / (smallest.original_bits - GRID[0] * dense)
+        enough = (bits - packed + step * packed) / (original - GRID[0] * dense)
         enough = math.ceil(1000 * enough) / 1000
         advice = (
             f"budget={enough:g} is" if enough <= 1 else "a larger budget or other methods may be"
         )
         return (
             f"budget={self._budget:g} allows {allowed // 8:,} bytes, and the smallest file "
-            f"found takes {smallest.bits // 8:,}: {packed // 8:,} for the layers, "
-            f"{items.container // 8:,} for names and shapes, {smallest.network.n_bytes:,} for "
-            f"tensors left alone; {advice} enough"
+            f"found takes {bits // 8:,}: {packed // 8:,} for the layers, "
+            f"{(bits - packed) // 8 - alone:,} for names and shapes, {alone:,} for tensors left "
+            f"alone; {advice} enough"
         )
+
+
+def _fixed(plan: Plan) -> Task:
+    """The one task of a plan that says all."""
+    ((method, options),) = plan.methods
+    assert plan.share is not None
+    return as_task(plan.layer.name, method, options, plan.share)

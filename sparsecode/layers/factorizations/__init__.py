@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +65,14 @@ class Family(NamedTuple):
     """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``.
 
     A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
-    others get both matrices in float64.
+    others get both matrices in float64. `rough` are options of a fit that is good enough to choose
+    among families and sizes.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
     narrow: bool = False
+    rough: Mapping[str, Any] = MappingProxyType({})
 
 
 FAMILIES: dict[str, Family] = {
@@ -78,8 +81,8 @@ FAMILIES: dict[str, Family] = {
         Family(Dense, fit_dense),
         Family(LowRank, fit_low_rank),
         Family(Sparse, fit_sparse),
-        Family(LowRankPlusSparse, fit_low_rank_plus_sparse),
-        Family(Dictionary, fit_dictionary),
+        Family(LowRankPlusSparse, fit_low_rank_plus_sparse, rough={"n_rounds": 3}),
+        Family(Dictionary, fit_dictionary, rough={"n_rounds": 5}),
         Family(Codebook, fit_codebook, narrow=True),
         Family(Uniform, fit_uniform, narrow=True),
     )
