@@ -19,15 +19,24 @@ from sparsecode._threads import single_threaded_blas
 from sparsecode._validation import check_array, check_option, check_real, check_unused
 from sparsecode.layers.factorizations._base import (
     FLOATING,
+    Arrays,
     Bits,
     BudgetError,
     Factorization,
+    Meta,
     RangeError,
     all_finite,
     computing_dtype,
     second_moment,
 )
 from sparsecode.layers.factorizations.codebook import Codebook, fit_codebook
+from sparsecode.layers.factorizations.composite import (
+    DEEPEST,
+    Chain,
+    Composite,
+    Sum,
+    unpack_parts,
+)
 from sparsecode.layers.factorizations.dense import Dense, fit_dense
 from sparsecode.layers.factorizations.dictionary import Dictionary, fit_dictionary
 from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank
@@ -43,6 +52,7 @@ __all__ = [
     "FAMILIES",
     "Bits",
     "BudgetError",
+    "Chain",
     "Codebook",
     "Dense",
     "Dictionary",
@@ -51,6 +61,7 @@ __all__ = [
     "LowRankPlusSparse",
     "RangeError",
     "Sparse",
+    "Sum",
     "Uniform",
     "factorize",
     "output_error",
@@ -86,6 +97,11 @@ FAMILIES: dict[str, Family] = {
         Family(Codebook, fit_codebook, narrow=True),
         Family(Uniform, fit_uniform, narrow=True),
     )
+}
+
+# All that `unpack` knows: the families, and what is made of several forms.
+FORMS: dict[str, type[Factorization]] = {name: family.form for name, family in FAMILIES.items()} | {
+    form.kind: form for form in (Sum, Chain)
 }
 
 
@@ -275,11 +291,22 @@ def unpack(
     """
     if not (isinstance(meta, Mapping) and isinstance(arrays, Mapping)):
         raise ValueError(f"a packed layer is a mapping of arrays and one of JSON, got {meta!r}")
-    kind = check_option(meta.get("kind"), "kind", FAMILIES)
-    if "shape" in meta:  # before anything of that shape is allocated
-        _check_size(checked_shape(dict(meta)), 1, max_bytes)
     named = {name: np.asarray(array) for name, array in arrays.items()}
-    form = FAMILIES[kind].form.unpack(named, dict(meta))
+    return _unpacked(named, dict(meta), max_bytes, DEEPEST)
+
+
+def _unpacked(named: Arrays, meta: Meta, max_bytes: int, levels: int) -> Factorization:
+    kind = check_option(meta.get("kind"), "kind", FORMS)
+    if "shape" in meta:  # before anything of that shape is allocated
+        _check_size(checked_shape(meta), 1, max_bytes)
+    if issubclass(FORMS[kind], Composite):
+        if levels == 0:
+            raise ValueError(f"the packed layer has more than {DEEPEST} forms inside one another")
+        parts = unpack_parts(
+            named, meta, lambda some, described: _unpacked(some, described, max_bytes, levels - 1)
+        )
+        meta = meta | {"parts": parts}
+    form = FORMS[kind].unpack(named, meta)
     _check_size(form.shape, form.dtype.itemsize, max_bytes)
     return form
 
