@@ -1,4 +1,4 @@
-"""The storage that Deep Compression (Han, Mao and Dally, 2016) reports, from its densities and bits.
+"""What Deep Compression (Han, Mao and Dally, 2016) takes, from its own densities and bits.
 
 Their Table 2 gives each layer of LeNet-300-100 a density and the bits of a weight and of a relative
 index, rounded; and what comes of them, in percent of float32. Ours counts what such a form takes:

@@ -2,7 +2,6 @@ r"""Codebook: each weight, or each short run of weights, is one of a few."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -23,10 +22,10 @@ from sparsecode.layers.factorizations._base import (
     part,
     rounded,
 )
-from sparsecode.layers.factorizations._feedback import Rule, cholesky, error_feedback
+from sparsecode.layers.factorizations._feedback import Choose, Rule, cholesky, error_feedback
 from sparsecode.layers.factorizations._packing import pack_bits, packed_bytes, unpack_bits
 from sparsecode.layers.factorizations._values import tiles
-from sparsecode.solvers.clusters import index_of, kmeans_1d
+from sparsecode.solvers import kmeans_1d
 
 MOST_BOOKS = 64  # where their number is not given
 MOST_BITS = 12  # of an index
@@ -328,35 +327,65 @@ def _assigned(
 ) -> np.ndarray:
     """The codes: of what is nearest in the metric of each place, or by error feedback."""
     m, n = W.shape
-    n_books, k, d = books.shape
-    codes = np.empty((m, n // d), dtype=np.uint8 if k <= 256 else np.uint16)
-
-    def choose_for(metric: Callable[[int], np.ndarray]) -> Callable[[np.ndarray, slice], Rule]:
-        def choose(V: np.ndarray, columns: slice) -> Rule:
-            place, H = columns.start // d, metric(columns.start)
-            settled = np.empty(V.shape, dtype=V.dtype)
-            for book in range(n_books):
-                some, C = slice(book * rows, (book + 1) * rows), books[book]
-                if d == 1:
-                    code = index_of(V[some, 0], C[:, 0])
-                else:
-                    code = _costs(V[some], C, H).argmin(axis=1)
-                codes[some, place], settled[some] = code, C[code]
-            return lambda v, column: settled[:, column - columns.start]
-
-        return choose
-
-    if root is None:
-        eye = np.eye(d, dtype=W.dtype)
-        choose = choose_for(lambda start: eye if blocks is None else blocks[start // d])
-        for start in range(0, n, d):
-            columns = slice(start, start + d)
-            choose(W[:, columns], columns)
+    d = books.shape[2]
+    codes = np.empty((m, n // d), dtype=np.uint8 if books.shape[1] <= 256 else np.uint16)
+    if d == 1:
+        rule = _numbers(books[:, :, 0], np.arange(m) // rows, codes)
+        if root is not None:
+            error_feedback(W, root, lambda V, columns: rule)
+        else:
+            for k in range(n):
+                rule(W[:, k], k)
         return codes
-
-    def corner(start: int) -> np.ndarray:
-        L = np.tril(root[start : start + d, start : start + d])
-        return L @ L.T
-
-    error_feedback(W, root, choose_for(corner), width=d)
+    if root is not None:
+        error_feedback(W, root, _runs(books, rows, codes, root, None), width=d)
+        return codes
+    choose = _runs(books, rows, codes, None, blocks)
+    for start in range(0, n, d):
+        columns = slice(start, start + d)
+        choose(W[:, columns], columns)
     return codes
+
+
+def _numbers(books: np.ndarray, book: np.ndarray, codes: np.ndarray) -> Rule:
+    """Each row's nearest centroid of its own codebook, by halving, for all rows at once."""
+    edges = books[:, :-1] / 2 + books[:, 1:] / 2  # halves first: sums may leave the range
+
+    def rule(v: np.ndarray, k: int) -> np.ndarray:
+        code = np.zeros(len(v), dtype=np.intp)
+        step = books.shape[1] // 2
+        while step:
+            code += step * (v > edges[book, code + step - 1])
+            step //= 2
+        codes[:, k] = code
+        return books[book, code]
+
+    return rule
+
+
+def _runs(
+    books: np.ndarray,
+    rows: int,
+    codes: np.ndarray,
+    root: np.ndarray | None,
+    blocks: np.ndarray | None,
+) -> Choose:
+    """The runs nearest in the metric of their place: what settling a whole block there costs."""
+    n_books, _, d = books.shape
+    eye = np.eye(d, dtype=books.dtype)
+
+    def metric(columns: slice) -> np.ndarray:
+        if root is not None:
+            corner = np.tril(root[columns, columns])
+            return corner @ corner.T
+        return eye if blocks is None else blocks[columns.start // d]
+
+    def choose(V: np.ndarray, columns: slice) -> Rule:
+        H, settled = metric(columns), np.empty(V.shape, dtype=V.dtype)
+        for number in range(n_books):
+            some, C = slice(number * rows, (number + 1) * rows), books[number]
+            code = _costs(V[some], C, H).argmin(axis=1)
+            codes[some, columns.start // d], settled[some] = code, C[code]
+        return lambda v, column: settled[:, column - columns.start]
+
+    return choose
