@@ -141,7 +141,8 @@ def test_hooks_see_what_enters_the_layers_and_leave_the_module_as_it_was():
     with torch.no_grad():
         module.eval()(torch.as_tensor(X), torch.as_tensor(IDS))
     x = seen[0].double().numpy()
-    np.testing.assert_allclose(moments.gram("second.weight"), x.T @ x / 6, rtol=1e-6, atol=1e-9)
+    # The inputs are single precision, and their sums in torch hang on its threads.
+    np.testing.assert_allclose(moments.gram("second.weight"), x.T @ x / 6, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_of_every_kind_add_up():
