@@ -167,12 +167,16 @@ class _DuckOperator(LinearOperator):
         return np.asarray(self._foreign.rmatvec(y.ravel()))
 
 
-def check_gram(gram: Any, size: int) -> np.ndarray:
-    """`gram` in float64, once it can be a second moment but for the signs of its eigenvalues."""
-    gram = check_array(gram, "gram").astype(np.float64, copy=False)
+def check_gram(gram: Any, size: int, dtype: Any = np.float64) -> np.ndarray:
+    """`gram` in float64, once it can be a second moment but for the signs of its eigenvalues.
+
+    With None for a dtype it stays float32 if it is.
+    """
+    gram = check_array(gram, "gram")
+    gram = gram if dtype is None else gram.astype(dtype, copy=False)
     if gram.shape != (size, size):
         raise ValueError(f"gram has shape {gram.shape}; the layer has {size} inputs")
-    scaled = to_units(gram, unit_of(magnitude(gram), np.float64))  # differences may overflow
+    scaled = to_units(gram, unit_of(magnitude(gram), gram.dtype))  # differences may overflow
     tolerance = 1e-6 * magnitude(scaled)
     for start in range(0, size, 256):  # a few rows at a time: a moment of a gigabyte is ordinary
         rows = slice(start, start + 256)

@@ -19,7 +19,9 @@ from sparsecode.layers.factorizations import (
     LowRankPlusSparse,
     RangeError,
     Sparse,
+    Spatial,
     Sum,
+    Tucker,
     Uniform,
     factorize,
     output_error,
@@ -36,6 +38,7 @@ from sparsecode.layers.recording import calibrate
 from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
 from sparsecode.layers.sequential import distill
+from sparsecode.layers.shared import SharedDictionary, factorize_shared
 from sparsecode.layers.torch_networks import from_torch, to_torch
 
 __all__ = [
@@ -66,10 +69,13 @@ __all__ = [
     "Recipe",
     "Reencoding",
     "Rule",
+    "SharedDictionary",
     "Sparse",
     "SparseAutoencoder",
+    "Spatial",
     "Stored",
     "Sum",
+    "Tucker",
     "Uniform",
     "allocate",
     "allocate_within_error",
@@ -80,6 +86,7 @@ __all__ = [
     "distill",
     "distill_head",
     "factorize",
+    "factorize_shared",
     "from_torch",
     "frontier",
     "manifest",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -57,8 +56,7 @@ class Job(NamedTuple):
             return Dense(np.ascontiguousarray(self.weight))
         family = FAMILIES[task.method]
         options: dict[str, Any] = {**(family.rough if self.rough else {}), **dict(task.options)}
-        parameters = inspect.signature(family.fit).parameters
-        if "random_state" in parameters and parameters["random_state"].default is not None:
+        if family.draws(options):
             options.setdefault("random_state", self.seed)
         return factorize(
             self.weight,

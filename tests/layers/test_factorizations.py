@@ -87,7 +87,13 @@ def assert_bits_are_those_of_the_packed_arrays(f):
     arrays, _ = f.pack()
     bits = f.bits()
     assert 8 * sum(array.nbytes for array in arrays.values()) == bits.total
-    ends = {"mask": "mask", "indices": "indices", "pointers": "pointers", "dictionary": "codebook"}
+    ends = {
+        "mask": "mask",
+        "groups": "mask",
+        "indices": "indices",
+        "pointers": "pointers",
+        "dictionary": "codebook",
+    }
     ends |= {
         "centroids": "codebook",
         "dictionary.codes": "codebook",
@@ -266,7 +272,7 @@ def test_output_error_is_the_relative_error_of_the_outputs(rng):
         ({"gram": np.triu(np.ones((4, 4)))}, "gram has to be symmetric"),
         ({"gram": np.diag([1.0, 1, 1, -1])}, "gram has a negative diagonal entry"),
         ({"gram": np.full((4, 4), np.nan)}, "gram contains NaN"),
-        ({"rank": 2}, "method='low_rank' has no option 'rank'; it has value_bits"),
+        ({"rank": 2}, "method='low_rank' has no option 'rank'; it has metric"),
         ({"method": "dictionary", "atoms": 2}, "has no option 'atoms'; it has atoms_per_nonzero"),
         ({"method": "dictionary", "atoms_per_nonzero": 0.5}, "atoms_per_nonzero"),
         ({"method": "dictionary", "atoms_per_nonzero": float("inf")}, "atoms_per_nonzero"),

@@ -26,9 +26,11 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     RangeError,
     all_finite,
+    checked_shape,
     computing_dtype,
     second_moment,
 )
+from sparsecode.layers.factorizations._refit import refit
 from sparsecode.layers.factorizations.codebook import Codebook, fit_codebook
 from sparsecode.layers.factorizations.composite import (
     DEEPEST,
@@ -37,6 +39,7 @@ from sparsecode.layers.factorizations.composite import (
     Sum,
     unpack_parts,
 )
+from sparsecode.layers.factorizations.convolution import Spatial, Tucker
 from sparsecode.layers.factorizations.dense import Dense, fit_dense
 from sparsecode.layers.factorizations.dictionary import Dictionary, fit_dictionary
 from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank
@@ -44,7 +47,7 @@ from sparsecode.layers.factorizations.low_rank_plus_sparse import (
     LowRankPlusSparse,
     fit_low_rank_plus_sparse,
 )
-from sparsecode.layers.factorizations.sparse import Sparse, checked_shape, fit_sparse, refit
+from sparsecode.layers.factorizations.sparse import Sparse, fit_sparse
 from sparsecode.layers.factorizations.uniform import Uniform, fit_uniform
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES
 
@@ -61,7 +64,9 @@ __all__ = [
     "LowRankPlusSparse",
     "RangeError",
     "Sparse",
+    "Spatial",
     "Sum",
+    "Tucker",
     "Uniform",
     "factorize",
     "output_error",
@@ -77,13 +82,15 @@ class Family(NamedTuple):
 
     A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
     others get both matrices in float64. `rough` are options of a fit that is good enough to choose
-    among families and sizes.
+    among families and sizes. `draws` tells of options whether a fit with them takes a
+    `random_state`.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
     narrow: bool = False
     rough: Mapping[str, Any] = MappingProxyType({})
+    draws: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
 
 FAMILIES: dict[str, Family] = {
@@ -91,17 +98,33 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family(Dense, fit_dense),
         Family(LowRank, fit_low_rank),
-        Family(Sparse, fit_sparse),
+        Family(
+            Sparse,
+            fit_sparse,
+            narrow=True,
+            draws=lambda options: options.get("criterion") == "random",
+        ),
         Family(LowRankPlusSparse, fit_low_rank_plus_sparse, rough={"n_rounds": 3}),
-        Family(Dictionary, fit_dictionary, rough={"n_rounds": 5}),
-        Family(Codebook, fit_codebook, narrow=True),
+        Family(
+            Dictionary,
+            fit_dictionary,
+            draws=lambda options: options.get("learning") != "orthogonal",
+            rough={"n_rounds": 5},
+        ),
+        Family(
+            Codebook,
+            fit_codebook,
+            narrow=True,
+            draws=lambda options: options.get("subvector", 1) > 1,
+        ),
         Family(Uniform, fit_uniform, narrow=True),
     )
 }
 
-# All that `unpack` knows: the families, and what is made of several forms.
+# All that `unpack` knows: the families, the forms of convolutions that come of `low_rank`, and what
+# is made of several forms.
 FORMS: dict[str, type[Factorization]] = {name: family.form for name, family in FAMILIES.items()} | {
-    form.kind: form for form in (Sum, Chain)
+    form.kind: form for form in (Spatial, Tucker, Sum, Chain)
 }
 
 
@@ -136,11 +159,31 @@ def factorize(
         on directions that the calibration inputs hardly show. 0.01 by default; 0 is the exact
         metric.
     **options
-        Of the family: `low_rank_share` and `n_rounds` for `low_rank+sparse`;
-        `atoms_per_nonzero`, `n_rounds` and `random_state` for `dictionary`; `bits`, `group_size`,
-        `symmetric` and `rounding` for `uniform`; `bits`, `subvector`, `rows_per_codebook`,
-        `rounding`, `n_rounds` and `random_state` for `codebook`; and for all but the last two and
-        `dense`, `value_bits`: 1 to 8 or 16 bits for each of the numbers inside the form.
+        Of the family; those that are not given are chosen.
+
+        `low_rank`: `metric` ("full", "diagonal", "plain"); `form` ("matrix", "spatial",
+        "tucker"), the latter two of a convolution with `kernel_shape` (channels, height, width).
+
+        `sparse`: `criterion`, cheapest first "random", "magnitude", "wanda", "obs" (SparseGPT) or
+        "alps"; `pattern` ("unstructured", "n:m", "rows", "columns", "blocks"), with `keep` entries
+        of every `of` along a row, or `block_shape`; `threshold`, one for the "matrix" or one a
+        "row"; `n_stages`, in which the density falls with refits in between; `refit`, whether the
+        weights are the best on their support; `random_state`. With `gram` it is "wanda" and the
+        refit: one pass over the layer and the refit. "alps" is the best, and takes the eigenvalues
+        of `gram`.
+
+        `low_rank+sparse`: `low_rank_share` of the bits; `n_rounds`; `metric`, "diagonal" for OATS
+        as it is, "full" for rounds in the metric of the outputs that start from there; `start`,
+        "oats" or "robust_pca".
+
+        `dictionary`: `atoms_per_nonzero`; `learning` ("ksvd", "mod", "orthogonal", "lasso");
+        `n_rounds`; `random_state`.
+
+        `uniform`: `bits`, `group_size`, `symmetric` and `rounding`. `codebook`: `bits`,
+        `subvector`, `rows_per_codebook`, `rounding`, `n_rounds` and `random_state`.
+
+        All but the last two and `dense`: `value_bits`, 1 to 8 or 16 bits for each of the numbers
+        inside the form.
 
     Returns
     -------
@@ -203,10 +246,10 @@ def damped(gram: Any, n_inputs: int, damping: float, dtype: Any = np.float64) ->
     check_real(damping, "damping", low=0)
     if gram is None:
         return None
-    gram = second_moment(gram, n_inputs)
-    mean = float(np.trace(gram)) / n_inputs
+    gram = second_moment(gram, n_inputs, None)
+    mean = float(np.trace(gram, dtype=np.float64)) / n_inputs
     if mean <= 0:  # inputs that are all zero say nothing about the weights
-        return None
+        return np.eye(n_inputs, dtype=dtype)
     metric = np.divide(gram, mean, out=np.empty(gram.shape, dtype), casting="same_kind")
     metric[np.diag_indices(n_inputs)] += damping
     return metric
@@ -236,18 +279,20 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
     >>> output_error(np.diag([1.0, 2.0]), np.diag([1.0, 0.0]))
     0.8
     """
-    W = check_array(W, "W").astype(np.float64)
-    V = check_array(approximation, "approximation").astype(np.float64)
+    W, V = check_array(W, "W"), check_array(approximation, "approximation")
     if V.shape != W.shape:
         raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")
-    unit = unit_of(max(magnitude(W), magnitude(V)), np.float64)
-    W, V = to_units(W, unit), to_units(V, unit)
     if gram is not None and not np.any(gram):
         return 0.0  # inputs that are all zero: so are the outputs, whatever the weights
-    metric = damped(gram, W.shape[1], 0.0)
-    difference = W - V
-    lost = float(np.sum(difference * (difference if metric is None else difference @ metric)))
-    whole = float(np.sum(W * (W if metric is None else W @ metric)))
+    metric = None if gram is None else second_moment(gram, W.shape[1])
+    unit = unit_of(max(magnitude(W), magnitude(V)), np.float64)
+    lost = whole = 0.0
+    step = max(64, 2**16 // W.shape[1])
+    for start in range(0, len(W), step):  # a few rows at a time in float64
+        rows = to_units(W[start : start + step].astype(np.float64), unit)
+        miss = rows - to_units(V[start : start + step].astype(np.float64), unit)
+        lost += float(np.sum(miss * (miss if metric is None else miss @ metric)))
+        whole += float(np.sum(rows * (rows if metric is None else rows @ metric)))
     if whole <= 0:
         return 0.0 if lost <= 0 else float("inf")
     return max(lost, 0.0) / whole

@@ -224,7 +224,11 @@ def balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.ldexp(first, shift), np.ldexp(second, -shift)
 
 
-def second_moment(gram: Any, n_inputs: int) -> np.ndarray:
-    """`gram` in float64 and in units of its own scale, once it can be a second moment."""
-    gram = check_gram(gram, n_inputs)
-    return to_units(gram, unit_of(magnitude(gram), np.float64))
+def second_moment(gram: Any, n_inputs: int, dtype: Any = np.float64) -> np.ndarray:
+    """`gram` in this dtype and in units of its own scale, once it can be a second moment.
+
+    With None for a dtype it stays float32 if it is.
+    """
+    gram = check_gram(gram, n_inputs, None)
+    scaled = to_units(gram, unit_of(magnitude(gram), gram.dtype))
+    return scaled if dtype is None else scaled.astype(dtype, copy=False)

@@ -2,13 +2,15 @@ r"""Dictionary: each output's weights as a sparse combination of atoms learned f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_int, check_real
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import check_int, check_option, check_real, check_unused
+from sparsecode.layers.factorizations._atoms import LEARNERS, Sizes
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -17,10 +19,13 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     balanced,
     check_parts,
+    checked_shape,
     prefixed,
     unprefixed,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._positions import way_bits
+from sparsecode.layers.factorizations._refit import refit
 from sparsecode.layers.factorizations._rounding import store_entries, store_matrix
 from sparsecode.layers.factorizations._values import (
     Format,
@@ -33,9 +38,11 @@ from sparsecode.layers.factorizations._values import (
     unpacked,
     width_of,
 )
-from sparsecode.layers.factorizations.sparse import Sparse, checked_shape, refit
-from sparsecode.solvers import ksvd
+from sparsecode.layers.factorizations.sparse import Sparse
 from sparsecode.solvers.low_rank import gram_root
+
+RATIOS: tuple[float, ...] = (1.25, 2.0, 4.0)  # atoms to nonzeros an output
+FIRST_ROUNDS = 3  # for each of them, before all but the best are dropped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,54 +122,45 @@ class Dictionary(Factorization):
         return cls(codes, dictionary)
 
 
-def _sizes(
-    shape: tuple[int, int], budget: int, format_: Format, atoms_per_nonzero: float
-) -> tuple[int, int]:
-    """The most nonzeros an output, and atoms in proportion, that fit the budget."""
-    m, n = shape
-    for n_nonzero in range(min(shape), 0, -1):
-        n_atoms = min(max(round(atoms_per_nonzero * n_nonzero), 1), m)
-        if n_nonzero > n_atoms:
-            continue
-        positions = Sparse(np.empty(m * n_nonzero, np.uint8), np.empty((m, n_atoms), bool)).bits()
-        full = positions.total - positions.values + format_.cost(m * n_nonzero)
-        if format_.cost(n_atoms, n) + full <= budget:
-            return n_atoms, n_nonzero
-    raise BudgetError(f"one atom and its codes for a {shape} layer do not fit into {budget} bits")
-
-
 def fit_dictionary(
     W: np.ndarray,
     gram: np.ndarray | None,
     budget: int,
     dtype: np.dtype,
     *,
-    atoms_per_nonzero: float = 2.0,
+    atoms_per_nonzero: float | None = None,
+    learning: str = "ksvd",
     n_rounds: int = 30,
     value_bits: int | None = None,
-    random_state: Any = 0,
+    random_state: Any = None,
 ) -> Dictionary:
-    """K-SVD on the outputs' weights, in the space where the inputs are white (CoSpaDi, 2025).
+    """Atoms and codes of the outputs' weights, in the space where the inputs are white.
 
-    `atoms_per_nonzero` is the number of atoms over the number of nonzeros an output. `value_bits`
-    of 1 to 8, or 16, stores atoms and codes in so many bits.
+    `atoms_per_nonzero` is the number of atoms over the number of nonzeros an output. None tries a
+    few, and goes on with the best of them. `value_bits` of 1 to 8, or 16, stores atoms and codes
+    in so many bits.
     """
-    check_real(atoms_per_nonzero, "atoms_per_nonzero", low=1)
-    check_int(n_rounds, "n_rounds")
     format_ = check_format(dtype, value_bits)
-    n_atoms, n_nonzero = _sizes(W.shape, budget, format_, atoms_per_nonzero)
-    root = None if gram is None else gram_root(gram, W.shape[1])
-    learned = ksvd(
-        W if root is None else W @ root,
-        n_atoms,
-        n_nonzero_coefs=n_nonzero,
-        max_iter=n_rounds,
-        update="exact",
-        random_state=random_state,
-        n_threads=1,
-    )
-    atoms = learned.dictionary if root is None else learned.dictionary @ _inverse(root)
-    codes, atoms = balanced(learned.codes.toarray(), atoms)
+    check_option(learning, "learning", LEARNERS)
+    if learning == "orthogonal":
+        check_unused("learning='orthogonal'", random_state=random_state)
+    ratios = RATIOS
+    if atoms_per_nonzero is not None:
+        ratios = (check_real(atoms_per_nonzero, "atoms_per_nonzero", low=1),)
+    check_int(n_rounds, "n_rounds")
+    sizes = {_sizes(W.shape, budget, format_, ratio): None for ratio in ratios}
+    learn, seed = LEARNERS[learning], 0 if random_state is None else random_state
+    unit = unit_of(magnitude(W), np.float64)
+    X, back = _white(to_units(W, unit), gram)
+    first = n_rounds if len(sizes) == 1 else min(n_rounds, FIRST_ROUNDS)
+    trials = [learn(X, Sizes(*size), first, seed, None) for size in sizes]
+    best = min(trials, key=lambda trial: trial.error)
+    if first < n_rounds:
+        size = list(sizes)[[trial is best for trial in trials].index(True)]
+        more = learn(X, Sizes(*size), n_rounds - first, seed, best.atoms)
+        best = min(best, more, key=lambda trial: trial.error)
+    codes = from_units(best.codes, unit, name="the codes")
+    codes, atoms = balanced(codes, back(best.atoms))
     support = codes != 0
     if not format_.plain:
         return _stored(W, codes, atoms, gram, format_)
@@ -191,9 +189,42 @@ def _stored(
     return Dictionary(Sparse(values, support), dictionary)
 
 
-def _inverse(root: np.ndarray) -> np.ndarray:
-    """The pseudo-inverse of the root of a second moment.
+def _sizes(shape: tuple[int, int], budget: int, format_: Format, ratio: float) -> tuple[int, int]:
+    """Atoms, and the most nonzeros an output in proportion, that fit the budget."""
+    m, n = shape
+    for n_nonzero in range(min(shape), 0, -1):
+        n_atoms = min(max(round(ratio * n_nonzero), 1), m)
+        if n_nonzero > n_atoms:
+            continue
+        count = m * n_nonzero
+        positions = min(bits.total for bits in way_bits((m, n_atoms), count).values())
+        if format_.cost(n_atoms, n) + format_.cost(count) + positions <= budget:
+            return n_atoms, n_nonzero
+    raise BudgetError(f"one atom and its codes for a {shape} layer do not fit into {budget} bits")
 
-    The eigenvalues of the moment are known to `eps` times the largest: the root of `eps` cuts them.
+
+def _white(
+    W: np.ndarray, gram: np.ndarray | None
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """The weights where the inputs are white, turned into as few dimensions as they span.
+
+    And the way back for atoms. The eigenvalues of a moment are known to `eps` times the largest:
+    directions of less than its root are cut.
     """
-    return np.linalg.pinv(root, rcond=np.sqrt(len(root) * np.finfo(np.float64).eps))
+    root = None if gram is None else gram_root(gram, W.shape[1])
+    X, basis = W if root is None else W @ root, None
+    if W.shape[0] < W.shape[1]:
+        basis, R = np.linalg.qr(X.T)
+        X = np.ascontiguousarray(R.T)
+
+    def back(atoms: np.ndarray) -> np.ndarray:
+        if basis is not None:
+            atoms = atoms @ basis.T
+        if root is None:
+            return atoms
+        values = np.einsum("ij,ij->j", root, root)  # root = V diag(sqrt(values))
+        cut = len(root) * np.finfo(np.float64).eps * values.max()
+        inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > cut)
+        return (atoms * inverse) @ root.T
+
+    return X, back

@@ -3,11 +3,12 @@ r"""Low rank: :math:`W' = L R`, the best one in the metric of the layer's inputs
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_option, check_unused
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -29,6 +30,13 @@ from sparsecode.layers.factorizations._values import (
     stored_bits,
     unpacked,
     width_of,
+)
+from sparsecode.layers.factorizations.convolution import (
+    Spatial,
+    Tucker,
+    check_kernel,
+    fit_spatial,
+    fit_tucker,
 )
 from sparsecode.solvers import weighted_svd
 
@@ -132,18 +140,40 @@ def fit_low_rank(
     budget: int,
     dtype: np.dtype,
     *,
+    metric: str | None = None,
+    form: str = "matrix",
+    kernel_shape: Any = None,
     value_bits: int | None = None,
-) -> LowRank:
-    """The best rank that fits the budget, in the metric of the inputs: `weighted_svd`.
+) -> LowRank | Spatial | Tucker:
+    """The best rank that fits the budget, in the metric of the inputs.
 
-    `value_bits` of 1 to 8, or 16, stores both factors in so many bits.
+    `metric` is that of all inputs ("full", `weighted_svd`), of each for itself ("diagonal", ASVD)
+    or none ("plain"). `value_bits` of 1 to 8, or 16, stores both factors in so many bits.
     """
+    gram = _metric(metric, gram)
+    check_option(form, "form", ("matrix", "spatial", "tucker"))
+    if form != "matrix":
+        check_unused(f"form={form!r}", value_bits=value_bits)
+        fit = fit_spatial if form == "spatial" else fit_tucker
+        return fit(W, gram, budget, dtype, check_kernel(kernel_shape, W.shape[1]))
+    check_unused("form='matrix'", kernel_shape=kernel_shape)
     format_ = check_format(dtype, value_bits)
     rank = largest_rank(W.shape, budget, format_)
     if rank < 1:
         raise BudgetError(f"rank 1 of a {W.shape} layer does not fit into {budget} bits")
     left, right, _ = weighted_svd(W, gram, rank)
     return stored_factors(W, left, right, gram, format_)
+
+
+def _metric(metric: str | None, gram: np.ndarray | None) -> np.ndarray | None:
+    if metric is None:
+        return gram
+    check_option(metric, "metric", ("full", "diagonal", "plain"))
+    if metric == "plain":
+        return None
+    if gram is None:
+        raise ValueError(f"metric={metric!r} needs gram, the second moment of the layer's inputs")
+    return np.diag(np.diag(gram)) if metric == "diagonal" else gram
 
 
 def stored_factors(

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_int, check_real
+from sparsecode._validation import check_int, check_option, check_real, check_unused
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -18,20 +18,18 @@ from sparsecode.layers.factorizations._base import (
     Factorization,
     Meta,
     check_parts,
+    checked_shape,
     prefixed,
     unprefixed,
 )
+from sparsecode.layers.factorizations._positions import largest_count
+from sparsecode.layers.factorizations._refit import refit, refitted
+from sparsecode.layers.factorizations._supports import Pattern, importance
 from sparsecode.layers.factorizations._values import Format, check_format, decoded
 from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
-from sparsecode.layers.factorizations.sparse import (
-    Sparse,
-    checked_shape,
-    from_support,
-    importance,
-    largest_count,
-    largest_scores,
-    refit,
-)
+from sparsecode.layers.factorizations.sparse import Sparse, from_support
+from sparsecode.solvers import principal_component_pursuit
+from sparsecode.solvers._orthogonal import svd
 from sparsecode.solvers.low_rank import gram_root, weighted_projection
 
 FIRST_ROUNDS = 5  # for each share of the bits, before all but the best are dropped
@@ -120,9 +118,11 @@ def fit_low_rank_plus_sparse(
     *,
     low_rank_share: float | None = None,
     n_rounds: int = 20,
+    metric: str | None = None,
+    start: str = "oats",
     value_bits: int | None = None,
 ) -> LowRankPlusSparse:
-    """Alternate the exact low-rank step and the refitted sparse step; keep the best round.
+    """Alternate the exact low-rank step and a sparse step that never makes the error larger.
 
     `low_rank_share` is the share of the bits that the low-rank part gets. None tries a tenth, a
     quarter and a half, which brackets what OATS (2024) found best; the best of them after a few
@@ -130,16 +130,23 @@ def fit_low_rank_plus_sparse(
     the sparse part is then fitted to what rounding has left of the other.
     """
     format_ = check_format(dtype, value_bits)
+    metric = _check_metric(metric, gram)
+    check_option(start, "start", ("oats", "robust_pca"))
+    if start == "robust_pca":
+        check_unused("start='robust_pca'", low_rank_share=low_rank_share)
     if low_rank_share is not None:
         check_real(low_rank_share, "low_rank_share", low=0, high=1, open_low=True, open_high=True)
     check_int(n_rounds, "n_rounds")
     unit = unit_of(magnitude(W), np.float64)
     W = to_units(W, unit)
-    root = None if gram is None else gram_root(gram, W.shape[1])
-    shares = (0.1, 0.25, 0.5) if low_rank_share is None else (low_rank_share,)
+    sizes_of_inputs = None if gram is None else np.sqrt(np.maximum(np.diag(gram), 0))
+    shares, S = (0.1, 0.25, 0.5) if low_rank_share is None else (low_rank_share,), None
+    if start == "robust_pca":
+        share, S = _convex_split(W, sizes_of_inputs)
+        shares = (share,)
     sizes = dict(_sizes(W.shape, budget, format_, share) for share in shares)
     running = [
-        _alternate(W, gram, root, rank, count)
+        _rounds(W, gram if metric == "full" else None, sizes_of_inputs, rank, count, n_rounds, S)
         for rank, count in sizes.items()
         if rank >= 1 and count >= 1
     ]
@@ -148,18 +155,34 @@ def fit_low_rank_plus_sparse(
             f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits"
         )
     # A few rounds tell the shares apart; the rest is for the best of them.
-    first = min(n_rounds, FIRST_ROUNDS)
-    trials = [(min(islice(rounds, first), key=_error), rounds) for rounds in running]
-    best, rounds = min(trials, key=lambda trial: trial[0].error)
-    best = min([best, *islice(rounds, n_rounds - first)], key=_error)
-    W, left = from_units(W, unit, name="the layer"), best.left
-    right, support = from_units(best.right, unit, name="a factor"), best.support
-    S = refit(W - left @ right, support, gram)
-    low_rank = stored_factors(W - S, left, right, gram, format_)
+    first = min(n_rounds, FIRST_ROUNDS) if len(running) > 1 else 0
+    trials = [(list(islice(rounds, first)), rounds) for rounds in running]
+    floor = np.finfo(np.float64).eps * _energy(W, gram)  # what is exact but for rounding is alike
+    done, rounds = min(trials, key=lambda trial: max(trial[0][-1].error, floor) if trial[0] else 0)
+    left, right, S, support, _ = [*done, *rounds][-1]
+    if metric == "full":
+        S = refitted(W - left @ right, support, gram, start=S.copy())
+    W = from_units(W, unit, name="the layer")
+    right, S = from_units(right, unit, name="a factor"), from_units(S, unit, name="the sparse part")
+    measured = gram if metric == "full" else None
+    low_rank = stored_factors(W - S, left, right, measured, format_)
     if not format_.plain:
         left, right = (factor.astype(np.float64) for factor in low_rank.factors())
-        S = refit(W - left @ right, support, gram)
-    return LowRankPlusSparse(low_rank, from_support(S, support, format_, gram))
+        S = refit(W - left @ right, support, measured)
+    return LowRankPlusSparse(low_rank, from_support(S, support, format_, measured))
+
+
+def _energy(W: np.ndarray, gram: np.ndarray | None) -> float:
+    return float(np.sum(W * (W if gram is None else W @ gram)))
+
+
+def _check_metric(metric: str | None, gram: np.ndarray | None) -> str:
+    if metric is None:
+        return "diagonal" if gram is None else "full"
+    check_option(metric, "metric", ("full", "diagonal"))
+    if gram is None:
+        raise ValueError(f"metric={metric!r} needs gram, the second moment of the layer's inputs")
+    return metric
 
 
 def _sizes(shape: tuple[int, int], budget: int, format_: Format, share: float) -> tuple[int, int]:
@@ -173,26 +196,93 @@ def _sizes(shape: tuple[int, int], budget: int, format_: Format, share: float) -
     return rank, format_.most(budget - cost(rank), lambda b, width: largest_count(shape, b, width))
 
 
-class _Round(NamedTuple):
-    error: float
+class Split(NamedTuple):
+    """A low-rank and a sparse part, and the squared error in the metric they were fitted in."""
+
     left: np.ndarray
     right: np.ndarray
+    S: np.ndarray
     support: np.ndarray
+    error: float
 
 
-def _error(round_: _Round) -> float:
-    return round_.error
+def _rounds(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    sizes: np.ndarray | None,
+    rank: int,
+    count: int,
+    n_rounds: int,
+    S: np.ndarray | None,
+) -> Iterator[Split]:
+    """All rounds, of OATS and then of the full metric if there is one, no worse one by one."""
+    if S is not None:
+        S = np.where(Pattern().choose(np.abs(S), count), S, 0)
+    oats = islice(diagonal_rounds(W, sizes, rank, count, S), n_rounds)
+    if gram is None:
+        yield from oats
+        return
+    *_, last = oats
+    root = gram_root(gram, W.shape[1])
+    yield from islice(full_rounds(W, gram, root, last), n_rounds)
 
 
-def _alternate(
-    W: np.ndarray, gram: np.ndarray | None, root: np.ndarray | None, rank: int, count: int
-) -> Iterator[_Round]:
-    S = np.zeros_like(W)
+def diagonal_rounds(
+    W: np.ndarray, sizes: np.ndarray | None, rank: int, count: int, S: np.ndarray | None = None
+) -> Iterator[Split]:
+    r"""OATS: truncated SVD and hard threshold in turn, of the weights times their inputs' sizes.
+
+    .. math:: L \leftarrow \mathrm{SVD}_r(W D - S), \qquad S \leftarrow T_k(W D - L)
+
+    Each step is the exact minimum of :math:`\|W D - L - S\|_F` over its part. No inverse of `D` is
+    taken: a dead input has the weights of the projection, and none of its own.
+
+    References
+    ----------
+    Zhang and Papyan, "OATS: outlier-aware pruning through sparse and low rank decomposition", 2024.
+    """
+    D = np.ones(W.shape[1]) if sizes is None else sizes
+    S = np.zeros_like(W) if S is None else S
+    while True:
+        left = svd((W - S) * D)[0][:, :rank]
+        right = left.T @ (W - S)
+        rest = W - left @ right
+        support = Pattern().choose(np.abs(rest * D), count)
+        S = np.where(support, rest, 0)
+        error = float(np.sum(np.square((rest - S) * D)))
+        yield Split(left, right, S, support, error)
+
+
+def full_rounds(W: np.ndarray, gram: np.ndarray, root: np.ndarray, start: Split) -> Iterator[Split]:
+    """The exact low-rank step, then a refit of the sparse part: on its support, or on a new one.
+
+    The new support is that of the largest entries after a step against the gradient in units of
+    the diagonal; it stays only if it is the better one, so no round is worse than the one before.
+    """
+    rank, count = start.left.shape[1], int(np.count_nonzero(start.support))
+    S, support = start.S, start.support
+    diagonal = np.where(np.diag(gram) > 0, np.diag(gram), 1)
+
     while True:
         left, right, _ = weighted_projection(W - S, root, rank)
         rest = W - left @ right
-        support = largest_scores(importance(rest, gram), count)
-        S = refit(rest, support, gram, tol=1e-2)  # the last refit is exact; these choose supports
-        miss = rest - S
-        error = float(np.sum(miss * (miss if gram is None else miss @ gram)))
-        yield _Round(error, left, right, support)
+        S = refitted(rest, support, gram, start=S.copy(), tol=1e-2)
+        best = _energy(rest - S, gram)
+        for point in (rest, S + (rest - S) @ gram / diagonal):
+            other = Pattern().choose(importance(point, gram), count)
+            if np.array_equal(other, support):
+                continue
+            trial = refitted(rest, other, gram, start=np.where(other, S, 0), tol=1e-2)
+            if (value := _energy(rest - trial, gram)) < best:
+                best, S, support = value, trial, other
+        yield Split(left, right, S, support, best)
+
+
+def _convex_split(W: np.ndarray, sizes: np.ndarray | None) -> tuple[float, np.ndarray]:
+    """Principal component pursuit, the convex cousin: its share of ranks, and its sparse part."""
+    D = np.ones(W.shape[1]) if sizes is None else sizes
+    split = principal_component_pursuit(W * D, tol=1e-4)
+    ranks = split.rank * sum(W.shape)
+    nonzeros = int(np.count_nonzero(split.sparse))
+    share = min(max(ranks / max(ranks + nonzeros, 1), 0.01), 0.99)
+    return share, np.divide(split.sparse, D, out=np.zeros_like(W), where=D > 0)

@@ -1,0 +1,198 @@
+"""The best weights on a given support: least squares of the layer's outputs, all rows at once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
+from sparsecode._validation import check_array
+from sparsecode.layers.factorizations._base import second_moment
+from sparsecode.solvers._orthogonal import orthonormal
+
+DIRECTIONS = 128  # of a moment, that the preconditioner knows
+LEAST_SPLIT = 512  # inputs: the directions of fewer take longer to find than to iterate on
+
+TILE = 2**20  # entries of a few rows: rows are independent, and work arrays stay small
+
+# Where each row's gradient on its support is so much smaller than at first.
+TOLERANCE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-3}
+
+
+def refit(W: Any, support: Any, gram: Any, *, tol: float | None = None) -> np.ndarray:
+    r"""The best weights on a given support, for all rows at once.
+
+    .. math:: \min_{V} \mathrm{tr}\bigl((W - V)\, H\, (W - V)^T\bigr)
+              \quad \text{s.t.} \quad V_{ij} = 0 \text{ off the support}
+
+    Conjugate gradients on the normal equations of every row together, preconditioned by the
+    diagonal of `H` and, where it is large, its leading directions. `H` may be singular.
+
+    Parameters
+    ----------
+    W : array of shape (m, n)
+        The weights to match; float32 and shorter ones are computed in float32.
+    support : bool array of shape (m, n)
+        Where the answer may differ from zero: any pattern.
+    gram : array of shape (n, n) or None
+        Second moment of the inputs; None means the identity.
+    tol : float, optional
+        Stop when every row's gradient on its support is at most `tol` times the initial one; by
+        default 1e-8, in float32 1e-3.
+
+    Returns
+    -------
+    ndarray of shape (m, n)
+        The weights, in float32 or float64.
+
+    References
+    ----------
+    Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.layers import refit
+    >>> H = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> refit(np.array([[1.0, 1.0]]), np.array([[True, False]]), H)
+    array([[1.5, 0. ]])
+    """
+    W = check_array(W, "W")
+    support = np.asarray(support)
+    if support.dtype != bool or support.shape != W.shape:
+        raise ValueError(f"support has to be a boolean array of shape {W.shape}")
+    if gram is not None:
+        gram = second_moment(gram, W.shape[1], W.dtype)
+    unit = unit_of(magnitude(W), W.dtype)
+    V = refitted(to_units(W, unit), support, gram, tol=tol)
+    return from_units(V, unit, name="the refitted weights")
+
+
+def refitted(
+    W: np.ndarray,
+    support: np.ndarray,
+    H: np.ndarray | None,
+    *,
+    start: np.ndarray | None = None,
+    tol: float | None = None,
+    max_iter: int | None = None,
+) -> np.ndarray:
+    """`refit` in units, from the entries of `W` or in place from `start`, zero off the support."""
+    if H is None:
+        return np.where(support, W, 0)
+    V = np.where(support, W, 0) if start is None else start
+    tol = TOLERANCE[W.dtype] if tol is None else tol
+    max_iter = 4 * W.shape[1] if max_iter is None else max_iter  # n would do without rounding
+    step = max(1, TILE // W.shape[1])
+    tiles = [slice(i, i + step) for i in range(0, W.shape[0], step)]
+    parts = _split(H, W.dtype)
+
+    def work(rows: slice) -> None:
+        _conjugate_gradients(W[rows], support[rows], H, V[rows], parts, tol, max_iter)
+
+    if len(tiles) == 1:
+        work(tiles[0])
+    else:
+        map_tiles(work, tiles, check_n_threads(None))
+    return V
+
+
+class _Parts(NamedTuple):
+    """``H ~ diag(rest) + U diag(values) U^T`` with few columns: what CG is preconditioned by."""
+
+    rest: np.ndarray
+    U: np.ndarray
+    values: np.ndarray
+
+
+def _split(H: np.ndarray, dtype: np.dtype) -> _Parts:
+    """The leading directions of a moment in units of its diagonal, and what that leaves of it."""
+    n = len(H)
+    diagonal = np.where(np.diag(H) > 0, np.diag(H), 1).astype(dtype)
+    if n < LEAST_SPLIT:
+        return _Parts(diagonal, np.empty((n, 0), dtype), np.empty(0, dtype))
+    sizes = np.sqrt(diagonal)[:, None]
+    Q = np.random.RandomState(0).standard_normal((n, DIRECTIONS)).astype(dtype)
+    with single_threaded_blas():  # the same bits whatever the number of threads
+        for _ in range(4):
+            Q = orthonormal(H @ (Q / sizes) / sizes)[0]
+        values, turn = np.linalg.eigh(Q.T @ (H @ (Q / sizes) / sizes))
+    U, values = np.ascontiguousarray(Q @ turn), np.maximum(values, np.finfo(dtype).eps)
+    rest = np.maximum(1 - np.square(U) @ values, 0.01)
+    return _Parts(rest * diagonal, U * sizes, values)
+
+
+class _Inverse:
+    """The inverse of the parts of `H` on the support of each of a few rows (Woodbury)."""
+
+    def __init__(self, parts: _Parts, support: np.ndarray) -> None:
+        self.rest, self.U, values = parts
+        self.support, self.core = support, np.empty((len(support), 0, 0), self.U.dtype)
+        if len(values):
+            core = np.empty((len(support), len(values), len(values)))
+            kept, scaled = support.astype(self.U.dtype), self.U / self.rest[:, None]
+            for k in range(len(values)):
+                core[:, k] = kept @ (scaled * self.U[:, k, None])
+            core[:, np.arange(len(values)), np.arange(len(values))] += 1 / values
+            self.core = np.linalg.inv(core).astype(self.U.dtype)
+
+    def keep(self, rows: np.ndarray) -> None:
+        self.support, self.core = self.support[rows], self.core[rows]
+
+    def __call__(self, gradient: np.ndarray) -> np.ndarray:
+        Z = gradient / self.rest
+        if self.U.shape[1]:
+            inner = np.matmul(self.core, (Z @ self.U)[:, :, None])[:, :, 0]
+            coarse = inner @ self.U.T
+            coarse /= self.rest
+            coarse *= self.support
+            Z -= coarse
+        return Z
+
+
+def _conjugate_gradients(
+    W: np.ndarray,
+    support: np.ndarray,
+    H: np.ndarray,
+    V: np.ndarray,
+    parts: _Parts,
+    tol: float,
+    max_iter: int,
+) -> None:
+    """In place; rows that are done leave the products."""
+    inverse = _Inverse(parts, support)
+    rows: np.ndarray = np.arange(len(W))
+    gradient = (W - V) @ H
+    gradient *= support
+    direction = inverse(gradient)
+    decrease: np.ndarray = _row_dots(gradient, direction)
+    target: np.ndarray = tol * tol * decrease
+    for _ in range(max_iter):
+        working = decrease > target
+        if not working.any():
+            return
+        if np.count_nonzero(working) <= 0.8 * len(rows):
+            inverse.keep(working)
+            rows, gradient, direction, decrease, target = (
+                each[working] for each in (rows, gradient, direction, decrease, target)
+            )
+            working = working[working]
+        moved = direction @ H
+        moved *= inverse.support
+        curvature = _row_dots(direction, moved)
+        working &= curvature > 0
+        step = np.divide(decrease, curvature, out=np.zeros_like(decrease), where=working)
+        V[rows] += step[:, None] * direction
+        moved *= step[:, None]
+        gradient -= moved
+        Z = inverse(gradient)
+        previous, decrease = decrease, np.where(working, _row_dots(gradient, Z), 0)
+        ratio = np.divide(decrease, previous, out=np.zeros_like(decrease), where=working)
+        direction *= ratio[:, None]
+        direction += Z
+
+
+def _row_dots(U: np.ndarray, V: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", U, V)

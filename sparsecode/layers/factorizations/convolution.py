@@ -1,0 +1,309 @@
+r"""Low rank along the axes of a convolution: spatial, and Tucker-2.
+
+A convolution of kernels (I, kh, kw) is a layer whose rows are the flattened kernels, in this order.
+Its plain low rank, (O, r) times (r, I kh kw), is the channel form; these two use the axes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.linalg
+
+from sparsecode._validation import check_int
+from sparsecode.layers.factorizations._base import (
+    Arrays,
+    Bits,
+    BudgetError,
+    Factorization,
+    Meta,
+    balanced,
+    check_parts,
+    computing_dtype,
+    n_bits,
+    part,
+    rounded,
+)
+from sparsecode.solvers import weighted_svd
+from sparsecode.solvers._orthogonal import svd
+
+Kernel = tuple[int, int, int]  # inputs, height, width
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spatial(Factorization):
+    r"""``W[o, i, y, x] = sum_r horizontal[o, r, x] vertical[r, i, y]``: two thin convolutions.
+
+    Parameters
+    ----------
+    vertical : array of shape (rank, n_channels, height)
+        Applied first.
+    horizontal : array of shape (n_outputs, rank, width)
+        Applied last.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 8 * 3 * 3))
+    >>> f = layers.factorize(W, "low_rank", budget=0.5, form="spatial", kernel_shape=(8, 3, 3))
+    >>> f.shape, f.rank
+    ((32, 72), 9)
+    """
+
+    vertical: np.ndarray
+    horizontal: np.ndarray
+    kind: ClassVar[str] = "spatial"
+
+    @property
+    def kernel_shape(self) -> Kernel:
+        """Channels, height and width."""
+        return self.vertical.shape[1], self.vertical.shape[2], self.horizontal.shape[2]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return self.horizontal.shape[0], math.prod(self.kernel_shape)
+
+    @property
+    def rank(self) -> int:
+        """The channels in between."""
+        return len(self.vertical)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of both factors."""
+        return self.vertical.dtype
+
+    @property
+    def summary(self) -> str:
+        """The rank."""
+        return f"spatial, rank {self.rank}"
+
+    def _factors(self) -> tuple[np.ndarray, np.ndarray]:
+        dtype = computing_dtype(self.dtype)
+        return self.vertical.astype(dtype, copy=False), self.horizontal.astype(dtype, copy=False)
+
+    def to_dense(self) -> np.ndarray:
+        """The kernels, flattened."""
+        vertical, horizontal = self._factors()
+        kernels = np.einsum("riy,orx->oiyx", vertical, horizontal, optimize=True)
+        return kernels.reshape(self.shape).astype(self.dtype, copy=False)
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """The columns of each patch, then its rows."""
+        vertical, horizontal = self._factors()
+        patches = X.reshape(len(X), *self.kernel_shape)
+        inner = np.einsum("niyx,riy->nrx", patches, vertical, optimize=True)
+        return inner.reshape(len(X), -1) @ horizontal.reshape(len(horizontal), -1).T
+
+    def bits(self) -> Bits:
+        """The values of both factors."""
+        return Bits(values=n_bits(self.vertical) + n_bits(self.horizontal))
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """Two arrays, ``vertical`` and ``horizontal``."""
+        return {"vertical": self.vertical, "horizontal": self.horizontal}, {"kind": self.kind}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Spatial:
+        """The inverse of `pack`."""
+        check_parts(arrays, "vertical", "horizontal")
+        vertical, horizontal = part(arrays, "vertical", 3), part(arrays, "horizontal", 3)
+        _check_fit(len(vertical) == horizontal.shape[1], vertical, horizontal)
+        return cls(vertical, horizontal)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tucker(Factorization):
+    r"""``W[o, :, y, x] = output @ core[:, :, y, x] @ input``: a convolution between two mixings.
+
+    Parameters
+    ----------
+    output : array of shape (n_outputs, a)
+        Applied last.
+    core : array of shape (a, b, height, width)
+        The convolution of fewer channels.
+    input : array of shape (b, n_channels)
+        Applied first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode import layers
+    >>> W = np.random.default_rng(0).standard_normal((32, 8 * 3 * 3))
+    >>> f = layers.factorize(W, "low_rank", budget=0.5, form="tucker", kernel_shape=(8, 3, 3))
+    >>> f.shape, f.bits().total <= 0.5 * 64 * W.size
+    ((32, 72), True)
+    """
+
+    output: np.ndarray
+    core: np.ndarray
+    input: np.ndarray
+    kind: ClassVar[str] = "tucker"
+
+    @property
+    def kernel_shape(self) -> Kernel:
+        """Channels, height and width."""
+        return self.input.shape[1], self.core.shape[2], self.core.shape[3]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_outputs, n_inputs)``."""
+        return len(self.output), math.prod(self.kernel_shape)
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """The channels out of and into the core."""
+        return self.core.shape[0], self.core.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of all factors."""
+        return self.core.dtype
+
+    @property
+    def summary(self) -> str:
+        """The ranks."""
+        return f"Tucker, ranks {self.ranks[0]} and {self.ranks[1]}"
+
+    def _factors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        dtype = computing_dtype(self.dtype)
+        output, core, input_ = (
+            factor.astype(dtype, copy=False) for factor in (self.output, self.core, self.input)
+        )
+        return output, core, input_
+
+    def to_dense(self) -> np.ndarray:
+        """The kernels, flattened."""
+        output, core, input_ = self._factors()
+        kernels = np.einsum("oa,abyx,bi->oiyx", output, core, input_, optimize=True)
+        return kernels.reshape(self.shape).astype(self.dtype, copy=False)
+
+    def apply(self, X: np.ndarray) -> np.ndarray:
+        """Mix the channels, convolve, mix again."""
+        output, core, input_ = self._factors()
+        patches = X.reshape(len(X), *self.kernel_shape)
+        inner = np.einsum("niyx,bi->nbyx", patches, input_, optimize=True)
+        return (inner.reshape(len(X), -1) @ core.reshape(len(core), -1).T) @ output.T
+
+    def bits(self) -> Bits:
+        """The values of the factors."""
+        return Bits(values=n_bits(self.output) + n_bits(self.core) + n_bits(self.input))
+
+    def pack(self) -> tuple[Arrays, Meta]:
+        """Three arrays, ``output``, ``core`` and ``input``."""
+        arrays = {"output": self.output, "core": self.core, "input": self.input}
+        return arrays, {"kind": self.kind}
+
+    @classmethod
+    def unpack(cls, arrays: Arrays, meta: Meta) -> Tucker:
+        """The inverse of `pack`."""
+        check_parts(arrays, "output", "core", "input")
+        output, core, input_ = (
+            part(arrays, "output", 2), part(arrays, "core", 4), part(arrays, "input", 2)
+        )  # fmt: skip
+        fits = (output.shape[1], len(input_)) == core.shape[:2]
+        _check_fit(fits, output, core, input_)
+        return cls(output, core, input_)
+
+
+def _check_fit(fits: bool, *factors: np.ndarray) -> None:
+    shapes = " and ".join(f"{factor.shape} {factor.dtype}" for factor in factors)
+    if any(factor.size == 0 for factor in factors):
+        raise ValueError(f"the factors {shapes} are empty")
+    if not fits or len({factor.dtype for factor in factors}) > 1:
+        raise ValueError(f"the factors {shapes} do not fit")
+
+
+def check_kernel(kernel_shape: Any, n_inputs: int) -> Kernel:
+    """Channels, height and width that make up the layer's inputs."""
+    if not (isinstance(kernel_shape, tuple | list) and len(kernel_shape) == 3):
+        raise ValueError(f"kernel_shape has to be (channels, height, width), got {kernel_shape!r}")
+    channels, height, width = (check_int(side, "kernel_shape") for side in kernel_shape)
+    if channels * height * width != n_inputs:
+        raise ValueError(f"kernel_shape={kernel_shape!r} does not make {n_inputs} inputs")
+    return channels, height, width
+
+
+def fit_spatial(
+    W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype, kernel: Kernel
+) -> Spatial:
+    """The vertical kernels of the best rank of ``(I kh) x (O kw)``, and the horizontal ones that
+    are best with them in the metric of the inputs."""
+    (I, kh, kw), O = kernel, len(W)
+    rank = min(budget // (8 * dtype.itemsize * (I * kh + O * kw)), I * kh, O * kw)
+    if rank < 1:
+        raise BudgetError(f"spatial rank 1 of a {W.shape} layer does not fit into {budget} bits")
+    M = W.reshape(O, I * kh, kw).transpose(1, 0, 2).reshape(I * kh, O * kw)
+    sizes = _input_sizes(gram, (I * kh, kw))
+    # With the right singular vectors no scale has to be divided by: dead inputs are no case.
+    vertical = _columns(M @ svd(M * sizes[:, None])[2][:rank].T)
+    K = np.kron(vertical.T, np.eye(kw))
+    horizontal = _best_left(W, gram, K)
+    first, second = balanced(vertical.T.reshape(rank, I, kh), horizontal.reshape(O, rank, kw))
+    return Spatial(rounded(first, dtype), rounded(second, dtype))
+
+
+def fit_tucker(
+    W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype, kernel: Kernel
+) -> Tucker:
+    """The input channels of the best rank of ``I x (O k^2)``, and the best low rank with them in
+    the metric of the inputs."""
+    (I, kh, kw), O = kernel, len(W)
+    M = W.reshape(O, I, kh * kw).transpose(1, 0, 2).reshape(I, -1)
+    _, s, Vt = svd(M * _input_sizes(gram, (I, kh * kw))[:, None])
+    a, b = _tucker_ranks(W, s, budget, 8 * dtype.itemsize, kernel)
+    mixing = _columns(M @ Vt[:b].T).T
+    K = np.kron(mixing, np.eye(kh * kw))
+    target = _best_left(W, gram, K)
+    output, core, _ = weighted_svd(target, K @ K.T if gram is None else K @ gram @ K.T, a)
+    output, core = balanced(output, core)
+    return Tucker(
+        rounded(output, dtype), rounded(core.reshape(a, b, kh, kw), dtype), rounded(mixing, dtype)
+    )
+
+
+def _tucker_ranks(
+    W: np.ndarray, s: np.ndarray, budget: int, width: int, kernel: Kernel
+) -> tuple[int, int]:
+    """Of all pairs that fit, the one whose two truncations lose least, each taken alone."""
+    (I, kh, kw), O = kernel, len(W)
+    tails = [_tail(s), _tail(svd(W)[1])]
+    # Relative, as the first is in the units of the inputs.
+    lost = [tail / tail[0] if tail[0] > 0 else tail for tail in tails]
+    pairs = []
+    for b in range(1, len(s) + 1):
+        a = min((budget // width - b * I) // (b * kh * kw + O), O, b * kh * kw, len(tails[1]) - 1)
+        if a >= 1:
+            pairs.append((lost[0][b] + lost[1][a], a, b))
+    if not pairs:
+        raise BudgetError(f"Tucker ranks 1 of a {W.shape} layer do not fit into {budget} bits")
+    _, a, b = min(pairs)
+    return a, b
+
+
+def _tail(s: np.ndarray) -> np.ndarray:
+    """The energy that each rank leaves out, from none of the singular values to all."""
+    return np.concatenate([np.cumsum(np.square(s)[::-1])[::-1], [0.0]])
+
+
+def _input_sizes(gram: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """The root mean square of the inputs that share the first axis."""
+    if gram is None:
+        return np.ones(shape[0])
+    return np.sqrt(np.maximum(np.diag(gram), 0).reshape(shape).mean(axis=1))
+
+
+def _columns(M: np.ndarray) -> np.ndarray:
+    """An orthonormal basis of the columns: well conditioned, whatever their scale."""
+    return np.linalg.qr(M)[0]
+
+
+def _best_left(W: np.ndarray, gram: np.ndarray | None, K: np.ndarray) -> np.ndarray:
+    """The ``G`` whose ``G K`` is nearest to `W` in the metric of the inputs."""
+    KH = K if gram is None else K @ gram
+    return W @ KH.T @ scipy.linalg.pinvh(KH @ K.T)
