@@ -11,6 +11,7 @@ import numpy as np
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_real, check_unused, draw_seed
 from sparsecode.layers.calibration import Calibration
+from sparsecode.layers.factorizations import FAMILIES
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.pricing import Failure, Job, as_task, priced
@@ -38,8 +39,8 @@ class Frontier:
     points : tuple of FrontierPoint
         All forms that were fitted.
     curves : dict of str to tuple of two ndarray
-        Of each method the shares of the bits, ascending, and the errors: what
-        `plotting.FrontierDisplay` draws.
+        Of each method the shares of the bits, ascending, and the errors, of points that no smaller
+        one of the method matches: what `plotting.FrontierDisplay` draws.
 
     Examples
     --------
@@ -55,7 +56,7 @@ class Frontier:
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Shares and errors of each method."""
         methods = dict.fromkeys(point.method for point in self.points)
-        return {method: _columns(self._of(method)) for method in methods}
+        return {method: _columns(_undominated(self._of(method))) for method in methods}
 
     def best(self, share: float) -> FrontierPoint | None:
         """The form of the least error that takes at most a share of the bits; None if none does."""
@@ -158,10 +159,11 @@ def frontier(
     if all(moment is None for moment in grams.values()):
         check_unused("frontier without moments", damping=damping)
     jobs = [
-        Job(tuple(as_task(name, method, {}, share) for share in shares), weight, grams[name],
-            damping, seed)
+        Job(tuple(as_task(name, method, options, share) for share in shares), weight, grams[name],
+            damping, seed, rough=True)
         for name, weight in weights.items()
         for method in chosen
+        for options in FAMILIES[method].variants
     ]  # fmt: skip
     done = [0]
 
@@ -191,6 +193,15 @@ def _moment(calibration: Calibration | None, layer: Layer) -> np.ndarray | None:
 
 def _columns(points: Sequence[FrontierPoint]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([p.share for p in points]), np.array([p.error for p in points])
+
+
+def _undominated(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+    """Of points by ascending share, those of a smaller error than all before."""
+    kept: list[FrontierPoint] = []
+    for point in points:
+        if not kept or point.error < kept[-1].error:
+            kept.append(point)
+    return kept
 
 
 def _above(a: FrontierPoint, b: FrontierPoint, c: FrontierPoint) -> bool:

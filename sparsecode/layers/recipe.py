@@ -207,7 +207,12 @@ def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
         rules = (rule for rule in recipe.rules if matches(rule.match, layer.name, "match"))
         rule = next(rules, Rule(match=layer.name))
         chosen = recipe.methods if rule.methods is None else rule.methods
-        methods = tuple((method, rule.options) for method in chosen)
+        searched = not rule.options and rule.share is None
+        methods = tuple(
+            (method, options)
+            for method in chosen
+            for options in (FAMILIES[method].variants if searched else (rule.options,))
+        )
         found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap))
     return found
 

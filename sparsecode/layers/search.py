@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.compressed import CompressedNetwork
-from sparsecode.layers.factorizations import BudgetError
+from sparsecode.layers.factorizations import FAMILIES, VALUE_BITS, BudgetError
 from sparsecode.layers.frontiers import Frontier, FrontierPoint
 from sparsecode.layers.network import Network
 from sparsecode.layers.pricing import Candidate, Task, as_task
@@ -21,11 +21,13 @@ from sparsecode.layers.recipe import Plan
 # in between, for methods that are not far from the best at some size.
 GRID = (0.2, 0.4, 0.8, 1.6, 3.2)
 BETWEEN = (0.25, 0.32, 0.5, 0.63, 1.0, 1.25, 2.0, 2.5)
+COSTLY = (0.63, 1.25)  # of families whose fit takes long
 FAR = 1.5  # times the error on the hull of all methods
 
 # Where an error is asked for, shares of a layer's bits.
 WIDE_GRID = (0.02, 0.045, 0.1, 0.2, 0.4, 0.75)
 WIDE_BETWEEN = (0.03, 0.07, 0.14, 0.28, 0.55)
+WIDE_COSTLY = (0.045, 0.1, 0.2)
 SMALLER = (0.97, 0.92, 0.85)  # then, twice, less than what was chosen
 
 # Then, twice, the families that were chosen, with these parts of the bits that are left over.
@@ -120,26 +122,32 @@ class Search:
         kept = [as_task(name, "dense", {}, 1.0)] if plan.cap == 1 else []
         return kept + [
             as_task(name, method, options, share)
-            for method, options in plan.methods
+            for method, options in _cheap(plan)
             for share in self._shares(plan, GRID, WIDE_GRID)
-            if method != "dense" or options
         ]
 
     def _between(self, plan: Plan) -> list[Task]:
-        """More sizes of the methods whose error is near the hull of all at one of them."""
-        found = self._candidates[plan.layer.name]
-        points = [FrontierPoint(c.task.method, c.packed, c.error) for c in found]
+        """More sizes of what is near the hull of all at one of them, and the costly families."""
+        name, found = plan.layer.name, self._candidates[plan.layer.name]
+        points = [FrontierPoint(f"{c.task[1:3]}", c.packed, c.error) for c in found]
         bits, errors = Frontier(tuple(points)).hull()
         near = {
             point.method
             for point in points
             if point.error <= FAR * float(np.interp(point.share, bits, errors))
         }
-        return [
-            as_task(plan.layer.name, method, options, share)
-            for method, options in plan.methods
-            if method in near and (method != "dense" or options)
+        tasks = [
+            as_task(name, method, options, share)
+            for method, options in _cheap(plan)
             for share in self._shares(plan, BETWEEN, WIDE_BETWEEN)
+        ]
+        tasks = [task for task in tasks if f"{task[1:3]}" in near]
+        best = _best_values(found)
+        return tasks + [
+            as_task(name, method, options, share)
+            for method, options in plan.methods
+            if (method, options) not in _cheap(plan) and method != "dense" and options == best
+            for share in self._shares(plan, COSTLY, WIDE_COSTLY)
         ]
 
     def _shares(self, plan: Plan, grid: Sequence[float], wide: Sequence[float]) -> list[float]:
@@ -251,6 +259,23 @@ class Search:
             f"{(bits - packed) // 8 - alone:,} for names and shapes, {alone:,} for tensors left "
             f"alone; {advice} enough"
         )
+
+
+def _cheap(plan: Plan) -> list[tuple[str, Mapping[str, Any]]]:
+    """The methods that are tried at every size: all, where all of them are costly."""
+    methods = [(m, options) for m, options in plan.methods if m != "dense" or options]
+    return [(m, options) for m, options in methods if not FAMILIES[m].costly] or methods
+
+
+def _best_values(found: Sequence[Candidate]) -> dict[str, Any]:
+    """How the numbers are stored in the structure that does best for its bits."""
+    structured = [c for c in found if VALUE_BITS[0] in FAMILIES[c.task.method].variants]
+    structured = [c for c in structured if len(FAMILIES[c.task.method].variants) > 1]
+    if not structured:
+        return {}
+    typical = float(np.median([c.packed for c in structured]))
+    fitting = [c for c in structured if c.packed <= typical]
+    return dict(min(fitting, key=lambda c: c.error).task.options)
 
 
 def _fixed(plan: Plan) -> Task:

@@ -58,7 +58,7 @@ def calibration_of(rng, names, n=48):
 LAYERS = ["embed.weight", "hidden.weight", "head.weight"]
 
 
-@pytest.mark.parametrize("budget", [0.3, 0.6])
+@pytest.mark.parametrize("budget", [0.25, 0.3])
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 @pytest.mark.parametrize("orientation", ["out_in", "in_out"])
 def test_size_budget_and_everything_else(rng, tmp_path, dtype, budget, orientation):
@@ -120,11 +120,11 @@ def test_the_allocation_beats_the_same_share_for_every_layer(rng):
     """One layer of low rank, one that is noise: bits go where they help."""
     simple = rng.standard_normal((64, 2)) @ rng.standard_normal((2, 64))
     net = {"simple": simple, "noise": rng.standard_normal((64, 64))}
-    small = compress(net, 0.4, methods=QUICK)
+    small = compress(net, 0.08, methods=QUICK)
     rows = {row.name: row for row in small.report.rows}
-    assert rows["simple"].weight_error < 1e-12
-    assert rows["noise"].bits.total > 0.6 * 8 * net["noise"].nbytes
-    alone = compress({"noise": net["noise"]}, 0.4, methods=QUICK)
+    assert rows["simple"].weight_error < 0.3 * rows["noise"].weight_error
+    assert rows["noise"].bits.total > 1.15 * 0.08 * 8 * net["noise"].nbytes
+    alone = compress({"noise": net["noise"]}, 0.08, methods=QUICK)
     assert rows["noise"].weight_error < alone.report.rows[0].weight_error
 
 
@@ -182,7 +182,7 @@ def test_calibration_lowers_the_error_it_measures(rng):
     net, moments = a_network(rng), calibration_of(rng, LAYERS)
 
     def mean_error(calibration):
-        dense = compress(net, 0.4, methods=QUICK, calibration=calibration).to_dense()
+        dense = compress(net, 0.22, methods=QUICK, calibration=calibration).to_dense()
         return np.mean([output_error(net[n], dense[n], moments.gram(n)) for n in LAYERS])
 
     assert mean_error(moments) < 0.8 * mean_error(None)
@@ -338,9 +338,9 @@ def test_a_compressed_file_is_not_compressed_again(rng, tmp_path):
 def test_the_bits_that_are_left_over_are_used(rng, method):
     """One large layer: no share of the grid is just below what the file allows."""
     W = (rng.standard_normal((128, 160)) / 10).astype(np.float32)
-    small = compress({"w": W}, 0.25, methods=method)
-    assert 0.97 * 0.25 < small.ratio <= 0.25
-    plain = factorize(W, method, budget=0.24)
+    small = compress({"w": W}, 0.1, methods=method)
+    assert 0.97 * 0.1 < small.ratio <= 0.1
+    plain = factorize(W, method, budget=0.096)
     assert small.report.rows[0].weight_error <= output_error(W, plain.to_dense())
 
 
@@ -374,7 +374,7 @@ def test_memory_does_not_grow_with_the_candidates(rng):
         tracemalloc.stop()
         return taken
 
-    one = peak(lambda: factorize(W, "sparse", budget=0.5))
+    one = peak(lambda: factorize(W, "sparse", budget=0.25, value_bits=6))
     many = peak(lambda: compress({"w": W}, 0.25, methods="sparse", n_threads=1))
     assert many < one + 6 * W.nbytes
 

@@ -83,33 +83,47 @@ class Family(NamedTuple):
     A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
     others get both matrices in float64. `rough` are options of a fit that is good enough to choose
     among families and sizes. `draws` tells of options whether a fit with them takes a
-    `random_state`.
+    `random_state`. `variants` are the options that a search tries; of a family that is `costly`, at
+    few sizes, the one that did best for the others.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
     narrow: bool = False
     rough: Mapping[str, Any] = MappingProxyType({})
+    variants: tuple[Mapping[str, Any], ...] = (MappingProxyType({}),)
+    costly: bool = False
     draws: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
+
+VALUE_BITS: tuple[Mapping[str, Any], ...] = ({}, *({"value_bits": bits} for bits in (8, 6, 4, 3)))
 
 FAMILIES: dict[str, Family] = {
     family.form.kind: family
     for family in (
         Family(Dense, fit_dense),
-        Family(LowRank, fit_low_rank),
+        Family(LowRank, fit_low_rank, variants=VALUE_BITS),
         Family(
             Sparse,
             fit_sparse,
             narrow=True,
+            variants=VALUE_BITS,
             draws=lambda options: options.get("criterion") == "random",
         ),
-        Family(LowRankPlusSparse, fit_low_rank_plus_sparse, rough={"n_rounds": 3}),
+        Family(
+            LowRankPlusSparse,
+            fit_low_rank_plus_sparse,
+            rough={"n_rounds": 3},
+            variants=VALUE_BITS,
+            costly=True,
+        ),
         Family(
             Dictionary,
             fit_dictionary,
             draws=lambda options: options.get("learning") != "orthogonal",
             rough={"n_rounds": 5},
+            variants=VALUE_BITS,
+            costly=True,
         ),
         Family(
             Codebook,
