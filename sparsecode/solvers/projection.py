@@ -3,24 +3,31 @@ r"""Rows seen in a subspace, each with its own corruption set aside."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import check_array, check_int, check_real
+from sparsecode._validation import check_array, check_int, check_missing_values, check_real
 from sparsecode.operators import projection_onto_complement
-from sparsecode.penalties import soft_threshold
-from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
+from sparsecode.solvers._batches import Rows, check_signals, read
 from sparsecode.solvers._result import CodeResult, Status
+from sparsecode.solvers._rows import (
+    RobustRows,
+    basis_of_observed,
+    height_of_tiles,
+    robust_rows,
+    with_sparse,
+)
 from sparsecode.solvers._run import as_history
 from sparsecode.solvers.proximal import fista
 
 __all__ = ["robust_projection"]
 
-TILE = 64  # rows a thread takes at once
-MAX_NEWTON = 100
+Keep = Callable[[Rows, np.ndarray, RobustRows], None]
 
 
 def robust_projection(
@@ -30,6 +37,7 @@ def robust_projection(
     *,
     tol: float = 1e-8,
     max_iter: int = 10_000,
+    missing_values: float | None = None,
     n_threads: int | None = None,
 ) -> tuple[np.ndarray, CodeResult]:
     r"""Coordinates of new rows in a subspace, each with its own sparse corruption set aside.
@@ -44,7 +52,8 @@ def robust_projection(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        Rows to project.
+        Rows to project; a `np.memmap` is read in tiles. All is computed in float64, and given back
+        in the precision of `X`.
     components : array of shape (rank, n_features)
         Orthonormal rows; `rank` may be 0.
     alpha : float
@@ -53,6 +62,10 @@ def robust_projection(
         Duality gap over the objective at zero, for every row.
     max_iter : int, default=10000
         Iterations of `fista` at the most.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown: a row is projected on those it has. Where
+        they do not determine its coordinates these are the ones of least norm, zero for a row with
+        no entries at all.
     n_threads : int, optional
         Threads; None means the cores this process was given, 1 inside a joblib worker.
 
@@ -61,13 +74,14 @@ def robust_projection(
     z : ndarray of shape (n_samples, rank)
         The coordinates.
     result : CodeResult
-        `x` holds the sparse parts, one row's a column, with their certificate.
+        `x` holds the sparse parts, one row's a column, zero where an entry is missing; with their
+        certificate. A row's bits do not depend on the rows beside it.
 
     Raises
     ------
     ValueError
-        If shapes do not fit, an entry is NaN or infinite, the rows of `components` are not
-        orthonormal, or a parameter is out of range.
+        If shapes do not fit, an entry is infinite, or NaN and `missing_values` does not announce
+        it, the rows of `components` are not orthonormal, or a parameter is out of range.
 
     Warns
     -----
@@ -89,44 +103,90 @@ def robust_projection(
     >>> np.round(z, 2)
     array([[3.]])
     """
-    X = check_array(X, "X")
-    V = check_array(components, "components", allow_empty=True).astype(X.dtype, copy=False)
+    missing = check_missing_values(missing_values)
+    X, dtype = check_signals(X)
+    V = check_array(components, "components", allow_empty=True)
     if V.shape[1] != X.shape[1]:
         raise ValueError(f"X has {X.shape[1]} features but components has {V.shape[1]}")
     if not np.allclose(V @ V.T, np.eye(V.shape[0]), rtol=0, atol=1e-3):
         raise ValueError("components has to have orthonormal rows; see numpy.linalg.qr")
-    started, P = time.perf_counter(), projection_onto_complement(V)
-    y = P @ X.T
-    problem = PenalizedLeastSquares.from_arguments(P, y, alpha, None, None, needs_norm=False)
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
-    sparse = _sparse_parts(X, V, problem.given_alpha, check_n_threads(n_threads))
-    late = problem.certificates(problem.initial(sparse.T)) > tol
-    ending: dict[str, Any] = {"n_iter": 1, "status": Status.CONVERGED}
-    if late.any():
-        rest = fista(P, y[:, late], alpha, tol=tol, max_iter=max_iter, init=sparse[late].T)
-        sparse[late] = rest.x.T
-        ending = {"n_iter": rest.n_iter, "status": rest.status}
-    x = Iterate(problem.initial(sparse.T))
-    row = problem.measure(x)
-    ending |= {"objective": row["objective"], "certificate": row["certificate"]}
-    row |= {"n_iter": ending["n_iter"], "seconds": time.perf_counter() - started}
-    result = problem.result(x, ending | {"history": as_history([row])})
-    return (X - result.x.T) @ V.T, result
+    z, sparse = np.empty((len(X), len(V)), dtype), np.empty(X.shape[::-1], dtype)
+
+    def keep(rows: Rows, x: np.ndarray, part: RobustRows) -> None:
+        z[rows], sparse[:, rows] = part.z, part.sparse.T
+
+    ending = project_rows(
+        X, V, alpha, keep, tol=tol, max_iter=max_iter, missing=missing, n_threads=n_threads
+    )
+    return z, CodeResult(x=sparse, **ending)
 
 
-def _sparse_parts(X: np.ndarray, V: np.ndarray, alpha: float, n_threads: int) -> np.ndarray:
-    """Of each row on its own, by Newton's method on the coordinates, in double precision."""
-    from sparsecode.solvers._kernels.subspace import huber_rows
+def project_rows(
+    X: np.ndarray,
+    V: np.ndarray,
+    alpha: float,
+    keep: Keep,
+    *,
+    tol: float,
+    max_iter: int,
+    missing: bool,
+    n_threads: int | None = None,
+) -> dict[str, Any]:
+    """Hand each tile of rows, as it was read, and its projection to `keep`; and say how it went.
 
-    unit = unit_of(magnitude(X), np.float64)
-    W = np.ascontiguousarray(V.T, dtype=np.float64)
-    weight = float(np.clip(alpha / unit, 1e-150, 1e150))
+    Nothing of the size of `X` is allocated here. `keep` is called from several threads, and once
+    more for each row that goes on with `fista`.
+    """
+    started, W = time.perf_counter(), np.array(V.T, dtype=np.float64, order="C")
+    gram = W.T @ W
+    objectives, gaps, certificates = np.empty((3, len(X)))
 
-    def sparse(start: int) -> np.ndarray:
-        rows = to_units(X[start : start + TILE].astype(np.float64), unit)
-        z = np.zeros((len(rows), W.shape[1]))
-        huber_rows(rows, W, weight, MAX_NEWTON, z)
-        return soft_threshold(rows - z @ W.T, weight)
+    def solve(rows: Rows, method: Callable[..., RobustRows]) -> None:
+        x = read(X, rows, np.dtype(np.float64), missing=missing)
+        unit = unit_of(magnitude(x), np.float64)
+        part = method(to_units(x, unit), W, gram, float(np.clip(alpha / unit, 1e-150, 1e150)))
+        objectives[rows], gaps[rows] = part.objectives * unit * unit, part.gaps * unit * unit
+        certificates[rows] = part.gaps / np.where(part.gaps > 0, part.at_zero, 1)
+        z, low_rank, sparse = (from_units(a, unit, name="the projection") for a in part[:3])
+        keep(rows, x, part._replace(z=z, low_rank=low_rank, sparse=sparse))
 
-    parts = map_tiles(sparse, range(0, X.shape[0], TILE), n_threads)
-    return from_units(np.vstack(parts), unit, name="sparse").astype(X.dtype, copy=False)
+    height = height_of_tiles(X.shape[1])
+    tiles = [slice(start, start + height) for start in range(0, len(X), height)]
+    map_tiles(lambda rows: solve(rows, robust_rows), tiles, check_n_threads(n_threads))
+    n_iter, status = 1, Status.CONVERGED
+    for late in np.flatnonzero(~(certificates <= tol)):
+        endings: list[CodeResult] = []
+        solve(np.array([late]), partial(_by_fista, tol, max_iter, endings.append))
+        n_iter = max(n_iter, endings[0].n_iter)
+        status = status if endings[0].converged else endings[0].status
+    row = {
+        "n_iter": n_iter,
+        "objective": float(objectives.sum()),
+        "certificate": float(certificates.max()),
+        "dual_gap": float(gaps.sum()),
+        "seconds": time.perf_counter() - started,
+    }
+    summary = {name: row[name] for name in ("n_iter", "objective", "certificate", "dual_gap")}
+    return summary | {"status": status, "history": as_history([row])}
+
+
+def _by_fista(
+    tol: float,
+    max_iter: int,
+    tell: Callable[[CodeResult], None],
+    x: np.ndarray,
+    W: np.ndarray,
+    gram: np.ndarray,
+    alpha: float,
+) -> RobustRows:
+    """One row that Newton's method left too far from its minimum."""
+    start = robust_rows(x, W, gram, alpha)
+    seen, sparse = ~np.isnan(x[0]), start.sparse
+    Q = basis_of_observed(x[0], W)[0][seen]
+    P = projection_onto_complement(Q.T)
+    result = fista(P, P @ x[0, seen], alpha, tol=tol, max_iter=max_iter, init=sparse[0, seen])
+    tell(result)
+    sparse[0, seen] = result.x
+    return with_sparse(x, W, gram, alpha, sparse, start.at_zero)

@@ -324,16 +324,40 @@ def test_a_multiplier_step_is_that_of_the_formulas(kind) -> None:
     np.testing.assert_allclose(absolutes, np.sum(np.abs(S), axis=1), atol=1e-5)
 
 
+def hubers(X, W, alpha, ridge=0.0, max_iter=200):
+    Z, L = np.full((len(X), W.shape[1]), np.nan), np.full(X.shape, np.nan)
+    at_zero, regular = np.empty(len(X)), np.zeros(len(X), dtype=np.bool_)
+    huber_rows(X, W, W.T @ W, alpha, ridge, max_iter, Z, L, at_zero, regular)
+    np.testing.assert_allclose(L, Z @ W.T, atol=1e-12)
+    return Z, L, regular
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
 @pytest.mark.parametrize("rank", [0, 1, 3, 8])
-def test_huber_rows_are_stationary(rank) -> None:
+def test_huber_rows_are_stationary(rank, ridge) -> None:
     rng = np.random.default_rng(13)
     W = np.ascontiguousarray(np.linalg.qr(rng.standard_normal((12, 8)))[0][:, :rank])
+    W = W @ np.diag(np.linspace(0.3, 4, rank))  # the columns need not be of unit norm
     X = rng.standard_normal((4, rank)) @ W.T + 9 * (rng.random((4, 12)) < 0.3)
-    for alpha in (1e-3, 0.1, 100.0):
-        Z = np.full((4, rank), np.nan)
-        huber_rows(X, W, alpha, 200, Z)
-        gradient = np.clip(X - Z @ W.T, -alpha, alpha) @ W
-        np.testing.assert_allclose(gradient, 0, atol=1e-9 * alpha * 12 + 1e-13)
+    X[1, :2] = X[2, [0, 4, 5]] = np.nan
+    for alpha in (1e-3, 0.1, 100.0, np.inf):
+        Z, L, regular = hubers(X, W, alpha, ridge)
+        gradient = np.nan_to_num(np.clip(X - L, -alpha, alpha)) @ W - ridge * Z
+        size = min(alpha, 9.0)
+        np.testing.assert_allclose(gradient, 0, atol=4e-9 * size * 12 + 1e-13)
+        assert regular.all()
+
+
+def test_a_huber_row_says_where_its_entries_do_not_determine_it() -> None:
+    rng = np.random.default_rng(14)
+    W, X = rng.standard_normal((9, 3)), rng.standard_normal((4, 9))
+    X[1, :7] = X[2] = np.nan
+    Z, _, regular = hubers(X, W, 0.1)
+    np.testing.assert_array_equal(regular, [True, False, True, True])
+    assert not Z[1:3].any()
+    Z, _, regular = hubers(X, W, np.inf, ridge=1e-6)  # which decides what they do not
+    assert regular.all()
+    np.testing.assert_allclose(Z[1], np.linalg.pinv(W[7:]) @ X[1, 7:], atol=1e-4)
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")

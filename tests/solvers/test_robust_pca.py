@@ -5,7 +5,6 @@ import tracemalloc
 import cvxpy as cp
 import numpy as np
 import pytest
-import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode.datasets import make_low_rank_plus_sparse
@@ -13,10 +12,8 @@ from sparsecode.objectives import pcp_objective
 from sparsecode.solvers import (
     Status,
     alternating_projections,
-    fista,
     principal_component_pursuit,
     reference,
-    robust_projection,
 )
 
 
@@ -223,89 +220,3 @@ def test_the_callback_stops_and_the_input_is_left_alone() -> None:
     X.flags.writeable = False
     result = principal_component_pursuit(np.asfortranarray(X), callback=lambda r: r["n_iter"] == 4)
     assert (result.status, result.n_iter, result.n_svd) == (Status.CALLBACK, 4, 4)
-
-
-def basis(rank, n, seed=0):
-    return np.linalg.qr(np.random.default_rng(seed).standard_normal((n, max(rank, 1))))[0].T[:rank]
-
-
-@pytest.mark.parametrize("rank", [0, 1, 4, 10])
-def test_the_robust_projection_against_cvxpy(rank) -> None:
-    rng = np.random.default_rng(7)
-    V, alpha = basis(rank, 10), 0.3
-    X = rng.standard_normal((5, rank)) @ V + 3 * (rng.random((5, 10)) < 0.2)
-    z, result = robust_projection(X, V, alpha, tol=1e-12)
-    P = np.eye(10) - V.T @ V
-    best = reference.lasso(P, P @ X.T, alpha)
-    np.testing.assert_allclose(result.x, best.x, atol=1e-3)
-    np.testing.assert_allclose(z, (X - best.x.T) @ V.T, atol=1e-4)
-    assert z.shape == (5, rank)
-    assert result.converged
-
-
-def test_the_robust_projection_is_huber_regression() -> None:
-    rng = np.random.default_rng(8)
-    V, alpha = basis(3, 25), 0.2
-    x = rng.standard_normal(3) @ V + 0.1 * rng.standard_normal(25)
-    x[:4] += 10
-    z, _ = robust_projection(x[None], V, alpha, tol=1e-13)
-
-    def huber(z):
-        r = np.abs(x - z @ V)
-        return np.sum(np.where(r <= alpha, 0.5 * r * r, alpha * r - 0.5 * alpha**2))
-
-    best = scipy.optimize.minimize(
-        huber, z[0] + 0.1, method="Powell", options={"ftol": 1e-15, "xtol": 1e-10}
-    )
-    assert huber(z[0]) <= best.fun * (1 + 1e-9)
-    np.testing.assert_allclose(z[0], best.x, atol=1e-4)
-    assert np.linalg.norm(z[0] - x @ V.T) > 0.5  # plain least squares is somewhere else
-
-
-def test_rows_are_problems_of_their_own_and_large_spaces_work() -> None:
-    rng = np.random.default_rng(9)
-    V = basis(10, 300)
-    X = rng.standard_normal((3, 10)) @ V
-    X[:, :5] += 20
-    z, result = robust_projection(X, V, 1e-2)
-    assert result.converged
-    alone = np.vstack([robust_projection(x[None], V, 1e-2)[0] for x in X])
-    np.testing.assert_allclose(z, alone, atol=1e-3)
-    everything, result = robust_projection(X, basis(300, 300), 1e-2)
-    np.testing.assert_allclose(everything @ basis(300, 300), X, atol=1e-9)
-    assert not result.x.any()
-
-
-@pytest.mark.parametrize("scale", [1e-150, 1e150])
-def test_the_projection_has_no_favourite_scale(scale) -> None:
-    X = np.random.default_rng(10).standard_normal((4, 12))
-    V = basis(3, 12)
-    z, _ = robust_projection(X, V, 0.3)
-    scaled, _ = robust_projection(X * scale, V, 0.3 * scale)
-    np.testing.assert_allclose(scaled / scale, z, atol=1e-5)
-
-
-def test_single_precision_stays_single() -> None:
-    X = np.random.default_rng(11).standard_normal((4, 12)).astype("f")
-    z, result = robust_projection(X, basis(3, 12), 0.3, tol=1e-5)
-    assert z.dtype == result.x.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("components", "message"),
-    [
-        (np.ones((2, 10)), "components has to have orthonormal rows"),
-        (np.eye(3), "X has 10 features but components has 3"),
-        (np.full((1, 10), np.nan), "components contains NaN"),
-    ],
-)
-def test_components_that_are_none(components, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        robust_projection(np.ones((2, 10)), components, 0.1)
-
-
-def test_fista_is_what_certifies_it() -> None:
-    X, V = np.random.default_rng(12).standard_normal((3, 8)), basis(2, 8)
-    P = np.eye(8) - V.T @ V
-    dense = fista(P, P @ X.T, 0.3, tol=1e-8)
-    assert robust_projection(X, V, 0.3)[1].objective == pytest.approx(dense.objective, rel=1e-6)
