@@ -250,6 +250,21 @@ def check_matrix(X: Any, missing_values: Any) -> np.ndarray:
     return X
 
 
+def check_weights(weights: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Positive numbers, one an entry or one for all of a row or column, as a 2-D array."""
+    if weights is None:
+        return np.ones((1, 1))
+    weights = check_array(weights, "weights", ndim=(0, 1, 2))
+    weights = weights.reshape((1,) * (2 - weights.ndim) + weights.shape)
+    if any(given not in (1, size) for given, size in zip(weights.shape, shape, strict=True)):
+        raise ValueError(
+            f"weights has shape {weights.shape}, which does not broadcast to that of X, {shape}"
+        )
+    if not np.all(weights > 0):
+        raise ValueError("weights has to be positive: an entry of weight zero is one that is NaN")
+    return weights
+
+
 def check_real(
     value: Any,
     name: str,

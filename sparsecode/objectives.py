@@ -223,8 +223,10 @@ def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Va
     return (penalty or L1()).vanishing(adjoint(A) @ y)
 
 
-def pcp_objective(low_rank: np.ndarray, sparse: np.ndarray, alpha: float) -> float:
-    """``||L||_* + alpha * ||S||_1``, the objective of principal component pursuit.
+def pcp_objective(
+    low_rank: np.ndarray, sparse: np.ndarray, alpha: float, weights: np.ndarray | float = 1.0
+) -> float:
+    """``||L||_* + alpha * ||W o S||_1``, the objective of principal component pursuit.
 
     Parameters
     ----------
@@ -232,6 +234,8 @@ def pcp_objective(low_rank: np.ndarray, sparse: np.ndarray, alpha: float) -> flo
         The two parts, :math:`L` and :math:`S`.
     alpha : float
         The weight of the l1 norm.
+    weights : array that broadcasts to the shape of sparse, default=1.0
+        Those of the entries in it.
 
     Returns
     -------
@@ -245,42 +249,58 @@ def pcp_objective(low_rank: np.ndarray, sparse: np.ndarray, alpha: float) -> flo
     >>> pcp_objective(np.diag([3.0, 0.0]), np.diag([0.0, -2.0]), alpha=0.5)
     4.0
     """
-    return float(NuclearNorm().value(low_rank) + alpha * np.sum(np.abs(sparse)))
+    return float(NuclearNorm().value(low_rank) + alpha * np.sum(weights * np.abs(sparse)))
 
 
 def pcp_duality_gap(
-    X: np.ndarray, low_rank: np.ndarray, dual: np.ndarray, alpha: float
+    X: np.ndarray,
+    low_rank: np.ndarray,
+    dual: np.ndarray,
+    alpha: float,
+    *,
+    weights: np.ndarray | float = 1.0,
+    sparse: np.ndarray | None = None,
+    radius: float = 0.0,
 ) -> tuple[float, float]:
-    r"""The objective of the exact split ``(L, X - L)`` and how far it can be from the best.
+    r"""The objective of a split ``X = L + S + E`` and how far it can be from the best.
 
-    .. math:: \max_Y \langle X, Y\rangle \quad \text{s.t.} \quad
-              \|Y\|_2 \le 1, \; \|Y\|_\infty \le \alpha
+    .. math:: \max_Y \langle X, Y\rangle - \delta \|Y\|_F \quad \text{s.t.} \quad
+              \|Y\|_2 \le 1, \; |Y_{ij}| \le \alpha w_{ij}
 
-    is the dual of ``min ||L||_* + alpha ||S||_1`` over ``L + S = X``. `dual` is scaled into its
-    domain. The gap is ``(||L||_* - <L, Y>) + (alpha ||S||_1 - <S, Y>)``, two terms none negative.
+    is the dual of ``min ||L||_* + alpha ||W o S||_1`` over ``||X - L - S||_F <= delta``, with
+    ``delta = 0`` that of principal component pursuit. `dual` is scaled into its domain. The gap is
+    ``(||L||_* - <L, Y>) + (alpha ||W o S||_1 - <S, Y>) + (delta ||Y||_F - <E, Y>)``, three terms
+    none negative.
 
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
         The matrix that is split.
     low_rank : array of shape (n_samples, n_features)
-        Its low-rank part; the sparse one is taken as ``X - low_rank``.
+        Its low-rank part.
     dual : array of shape (n_samples, n_features)
         Any matrix; a multiplier of the constraint gives a small gap.
     alpha : float
         The weight of the l1 norm, positive.
+    weights : array that broadcasts to the shape of X, default=1.0
+        Those of the entries in it, positive.
+    sparse : array of shape (n_samples, n_features), optional
+        The sparse part; by default ``X - low_rank``.
+    radius : float, default=0.0
+        :math:`\delta`, at least ``||X - low_rank - sparse||_F``.
 
     Returns
     -------
     objective : float
-        That of ``(low_rank, X - low_rank)``.
+        That of ``(low_rank, sparse)``.
     gap : float
-        No split has an objective below ``objective - gap``.
+        No split that is allowed has an objective below ``objective - gap``.
 
     References
     ----------
     Lin, Chen and Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted
-    low-rank matrices", 2010.
+    low-rank matrices", 2010; Zhou, Li, Wright, Candes and Ma, "Stable principal component pursuit",
+    2010.
 
     Examples
     --------
@@ -291,11 +311,13 @@ def pcp_duality_gap(
     >>> objective, gap
     (1.0, 0.0)
     """
-    sparse = X - low_rank
-    polar = max(float(NuclearNorm().polar(dual)), float(np.max(np.abs(dual))) / alpha)
+    sparse = X - low_rank if sparse is None else sparse
+    noise = X - low_rank - sparse
+    polar = max(float(NuclearNorm().polar(dual)), float(np.max(np.abs(dual) / weights)) / alpha)
     feasible = dual / polar if polar > 0 else dual
     nuclear: float = float(NuclearNorm().value(low_rank))
-    absolute = alpha * float(np.sum(np.abs(sparse)))
+    absolute = alpha * float(np.sum(weights * np.abs(sparse)))
     gap = max(nuclear - float(np.vdot(low_rank, feasible)), 0.0)
     gap += max(absolute - float(np.vdot(sparse, feasible)), 0.0)
+    gap += max(radius * float(np.linalg.norm(feasible)) - float(np.vdot(noise, feasible)), 0.0)
     return nuclear + absolute, gap

@@ -118,13 +118,15 @@ def centered(A: Any, offsets: np.ndarray, row_weights: np.ndarray | None = None)
     return _Centered(sp.csc_array(A) if sp.issparse(A) else np.asarray(A), offsets, weights)
 
 
-def spectral_norm(A: Any) -> float:
-    """The largest singular value; for large matrices and operators an upper estimate, within 0.1 %.
+def spectral_norm(A: Any, *, tolerance: float = 1e-3) -> float:
+    """The largest singular value; for large matrices and operators an upper estimate.
 
     Parameters
     ----------
     A : array, sparse array or LinearOperator of shape (m, n)
         The matrix.
+    tolerance : float, default=1e-3
+        How far the estimate may be above the norm, relative to it.
 
     Returns
     -------
@@ -149,14 +151,16 @@ def spectral_norm(A: Any) -> float:
     unit = unit_of(size, dtype)
     if unit != 1.0:  # squares are formed below
         A = to_units(A, unit) if isinstance(A, np.ndarray) else A * (1 / unit)
-        return spectral_norm(A) * unit
+        return spectral_norm(A, tolerance=tolerance) * unit
     if isinstance(A, np.ndarray) and small <= 500:
         # The Gram matrix squares the condition number, which the largest value does not feel.
         gram = A @ adjoint(A) if A.shape[0] <= A.shape[1] else adjoint(A) @ A
         return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
-    tolerance = 1e-3
+    tolerance = max(tolerance, 10 * float(np.finfo(dtype).eps))
+    # Its square, by which svds stops, bounds twice the relative error.
+    stop = min(1e-3, float(np.sqrt(2 * tolerance)))
     value = scipy.sparse.linalg.svds(
-        A, k=1, tol=tolerance, v0=start[:small], return_singular_vectors=False
+        A, k=1, tol=stop, v0=start[:small], return_singular_vectors=False
     )[0]
     return float(value) * (1 + tolerance)
 

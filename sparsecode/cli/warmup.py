@@ -42,6 +42,7 @@ def warm_up() -> None:
         principal_component_pursuit,
         robust_projection,
         sparse_encode,
+        stable_pcp,
     )
 
     kmeans_1d([0.0, 1.0, 2.0], 2)
@@ -53,6 +54,7 @@ def warm_up() -> None:
         sparse_encode(X, X, algorithm="lars", alpha=0.5)
         coordinate_descent(X, X[:, 0], alpha=0.5)
         principal_component_pursuit(X)
+        stable_pcp(X, 0.1)
         alternating_projections(X, 1)
         robust_projection(X, atoms[:1], 0.5)
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)

@@ -26,6 +26,7 @@ from sparsecode.solvers.projection import robust_projection
 from sparsecode.solvers.proximal import fista, ista
 from sparsecode.solvers.robust_pca import principal_component_pursuit
 from sparsecode.solvers.splitting import admm
+from sparsecode.solvers.stable import stable_pcp
 from sparsecode.solvers.subspace import cosamp, subspace_pursuit
 from sparsecode.solvers.thresholding import htp, iht
 
@@ -64,6 +65,7 @@ __all__ = [
     "semismooth_newton",
     "singular_value_threshold",
     "sparse_encode",
+    "stable_pcp",
     "subspace_pursuit",
     "truncated_svd",
     "weighted_svd",

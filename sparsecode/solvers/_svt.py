@@ -44,6 +44,7 @@ class WarmSVD:
         self.gram = not self.full and large >= 3 * small and small <= 1000
         self.random = lambda width: rng.standard_normal((shape[1], width)).astype(dtype)
         self.V: np.ndarray | None = None
+        self.spare = SPARE  # more where the singular values lie dense at the threshold
         self.most = small // 3
 
     def above(self, M: np.ndarray, threshold: float) -> Leading:
@@ -57,15 +58,20 @@ class WarmSVD:
             leading = above(*svd(M), threshold)
         return leading
 
+    def widen(self, rank: int) -> None:
+        """Twice as many directions to spare; only where there are no more all of them."""
+        room = self.most - rank
+        self.spare = min(2 * self.spare, room) if self.spare < room else 2 * self.spare
+
     def _by_subspace(self, M: np.ndarray, threshold: float) -> Leading | None:
         V = self.V
         if V is None:  # nothing is known: a second step makes up for it
-            V = subspace_step(M, self.random(2 * SPARE))[2].T
+            V = subspace_step(M, self.random(2 * self.spare))[2].T
         while V.shape[1] <= self.most:
             U, s, Vt = subspace_step(M, V)
             rank = int(np.count_nonzero(s > threshold))
-            if rank + SPARE // 2 <= s.size:
-                self.V = Vt[: rank + SPARE].T
+            if rank + self.spare // 2 <= s.size:
+                self.V = Vt[: rank + self.spare].T
                 return Leading(U[:, :rank], s[:rank], Vt[:rank])
             V = np.hstack([Vt.T, self.random(s.size)])
         self.V = None

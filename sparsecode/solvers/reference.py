@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import magnitude
-from sparsecode._validation import check_array, check_real, check_system
+from sparsecode._validation import check_array, check_real, check_system, check_weights
 from sparsecode.objectives import duality_gap, lasso_objective, pcp_duality_gap
 from sparsecode.operators import adjoint
 from sparsecode.penalties import L1, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
 from sparsecode.solvers._result import CodeResult, SplitResult, Status
 from sparsecode.solvers._run import as_history
 
-__all__ = ["lasso", "principal_component_pursuit"]
+__all__ = ["lasso", "principal_component_pursuit", "stable_pcp"]
 
 
 def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None) -> CodeResult:
@@ -110,10 +110,12 @@ def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
     raise TypeError(f"penalty has to be one of the convex ones, got {penalty!r}")
 
 
-def principal_component_pursuit(X: Any, *, alpha: float | None = None) -> SplitResult:
+def principal_component_pursuit(
+    X: Any, *, alpha: float | None = None, weights: Any = None
+) -> SplitResult:
     r"""The convex split into low rank plus sparse by a general convex solver; for small matrices.
 
-    .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1
+    .. math:: \min_{L + S = X} \|L\|_* + \alpha \sum_{ij} w_{ij} |S_{ij}|
 
     Parameters
     ----------
@@ -121,6 +123,8 @@ def principal_component_pursuit(X: Any, *, alpha: float | None = None) -> SplitR
         The matrix, of ordinary scale.
     alpha : float, optional
         The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default.
+    weights : array that broadcasts to the shape of X, optional
+        Those of the entries in it, positive; all ones by default.
 
     Returns
     -------
@@ -149,29 +153,92 @@ def principal_component_pursuit(X: Any, *, alpha: float | None = None) -> SplitR
     >>> result.rank, np.round(result.sparse[0], 3) + 0.0
     (1, array([4., 0., 0., 0.]))
     """
+    return stable_pcp(X, 0.0, alpha=alpha, weights=weights)
+
+
+def stable_pcp(
+    X: Any, radius: float, *, alpha: float | None = None, weights: Any = None
+) -> SplitResult:
+    r"""The same with noise: ``||X - L - S||_F <= radius``; for small matrices.
+
+    .. math:: \min_{L, S} \|L\|_* + \alpha \sum_{ij} w_{ij} |S_{ij}|
+              \quad \text{s.t.} \quad \|X - L - S\|_F \le \delta
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        The matrix, of ordinary scale.
+    radius : float
+        :math:`\delta`, at least 0.
+    alpha : float, optional
+        The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default.
+    weights : array that broadcasts to the shape of X, optional
+        Those of the entries in it, positive; all ones by default.
+
+    Returns
+    -------
+    SplitResult
+        As `principal_component_pursuit`; the noise is ``X - low_rank - sparse``. The `certificate`
+        is how far its norm exceeds `radius`, relative to the norm of `X`.
+
+    Raises
+    ------
+    ValueError
+        If `X` has NaN or infinite entries, or a parameter is out of range.
+    RuntimeError
+        If the convex solver fails.
+
+    References
+    ----------
+    Zhou, Li, Wright, Candes and Ma, "Stable principal component pursuit", 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import reference
+    >>> result = reference.stable_pcp(np.diag([3.0, 0.0]), 1.0)
+    >>> round(result.objective, 6)
+    1.414214
+    """
     import cvxpy as cp
 
-    X = check_array(X, "X")
+    X, radius = check_array(X, "X"), check_real(radius, "radius", low=0)
     if alpha is None:
         alpha = float(1 / np.sqrt(max(X.shape)))
-    alpha = check_real(alpha, "alpha", low=0, open_low=True)
-    L, S = cp.Variable(X.shape), cp.Variable(X.shape)
-    split = L + S == X
-    _solve(cp.Problem(cp.Minimize(cp.normNuc(L) + alpha * cp.sum(cp.abs(S))), [split]))
+    alpha, weights = (
+        check_real(alpha, "alpha", low=0, open_low=True),
+        check_weights(weights, X.shape),
+    )
+    L, E = cp.Variable(X.shape), cp.Variable(X.shape)
+    S = cp.Variable(X.shape)
+    split = L + S + E == X if radius > 0 else L + S == X
+    sizes = cp.multiply(np.broadcast_to(weights, X.shape), cp.abs(S))
+    inside = [cp.norm(E, "fro") <= radius] if radius > 0 else []
+    _solve(cp.Problem(cp.Minimize(cp.normNuc(L) + alpha * cp.sum(sizes)), [split, *inside]))
     low_rank = np.asarray(L.value)
-    objective, gap = pcp_duality_gap(X, low_rank, -np.asarray(split.dual_value), alpha)
+    sparse = np.asarray(S.value) if radius > 0 else X - low_rank
+    objective, gap = pcp_duality_gap(
+        X,
+        low_rank,
+        -np.asarray(split.dual_value),
+        alpha,
+        weights=weights,
+        sparse=sparse,
+        radius=radius,
+    )
+    excess = max(float(np.linalg.norm(X - low_rank - sparse)) - radius, 0.0)
     _, singular_values, Vt = np.linalg.svd(low_rank, full_matrices=False)
     rank = int(np.count_nonzero(singular_values > 1e-6 * magnitude(X)))
     return SplitResult(
         low_rank=low_rank,
-        sparse=X - low_rank,
+        sparse=sparse,
         rank=rank,
         singular_values=singular_values[:rank],
         components=Vt[:rank],
         n_svd=0,
         dual_gap=gap / objective if objective > 0 else 0.0,
         objective=objective,
-        certificate=0.0,
+        certificate=excess / (float(np.linalg.norm(X)) or 1.0),
         n_iter=1,
         status=Status.COMPLETED,
         history=as_history([]),

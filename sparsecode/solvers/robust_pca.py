@@ -13,6 +13,7 @@ from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
+from sparsecode.solvers._split import Bounds, nothing, tiles
 from sparsecode.solvers._svt import Leading, WarmSVD, shrunk
 
 __all__ = ["principal_component_pursuit"]
@@ -29,27 +30,21 @@ class _Split(NamedTuple):
     following: np.ndarray  # X - S + Y / mu
     mu: float
     residual: float  # ||X - L - S||_F / ||X||_F
-    absolute: float  # ||S||_1
+    absolute: float  # the weighted l1 norm of S
     gap: float  # the relative duality gap, evaluated where the residual is at most tol
 
-    def sparse(self, X: np.ndarray, alpha: float) -> np.ndarray:
+    def sparse(self, X: np.ndarray, bounds: Bounds) -> np.ndarray:
         """Where the multiplier is at its bound, and nowhere else."""
         S, mu = np.zeros_like(X), X.dtype.type(self.mu)
-        for rows in _tiles(X):
+        for rows in tiles(X):
             Y = self.dual[rows]
-            bound = np.abs(Y) >= X.dtype.type(alpha)
-            S[rows][bound] = (X[rows] - self.following[rows] + Y / mu)[bound]
+            clipped = np.abs(Y) >= bounds[rows]
+            S[rows][clipped] = (X[rows] - self.following[rows] + Y / mu)[clipped]
         return S
 
 
-def _tiles(X: np.ndarray) -> list[slice]:
-    """Rows that fit into a cache: what is written is still near when it is read."""
-    height = max(64, 2**16 // X.shape[1])
-    return [slice(start, start + height) for start in range(0, X.shape[0], height)]
-
-
 def _augmented_lagrangian(
-    X: np.ndarray, alpha: float, tol: float, n_threads: int
+    X: np.ndarray, bounds: Bounds, tol: float, n_threads: int
 ) -> Iterator[_Split]:
     """The inexact augmented Lagrange multiplier method (Lin, Chen and Ma, 2010), restarted.
 
@@ -60,7 +55,7 @@ def _augmented_lagrangian(
     norm, size = spectral_norm(known), float(np.linalg.norm(known))
     mu = first = 1.25 / norm
     growth, ceiling = 1.5, 1e7 * first
-    Y = known / X.dtype.type(max(norm, magnitude(known) / alpha))
+    Y = known / X.dtype.type(max(norm, bounds.polar(known)))
     M = known + Y / X.dtype.type(mu)
     del known
     values = WarmSVD(X.shape, X.dtype)
@@ -68,11 +63,11 @@ def _augmented_lagrangian(
     while True:
         leading = shrunk(values.above(M, 1 / mu), 1 / mu)
         following = min(growth * mu, ceiling)
-        energy, absolute = _multiplier_step(X, leading, L, Y, M, alpha, mu, following, n_threads)
+        energy, absolute = _multiplier_step(X, leading, L, Y, M, bounds, mu, following, n_threads)
         residual = float(np.sqrt(energy)) / size
         gap = np.inf
         if residual <= tol:
-            gap = _relative_gap(X, L, leading, Y, alpha)
+            gap = _relative_gap(X, L, leading, Y, bounds)
             # What follows is a step of the method started again.
             M += Y * X.dtype.type(1 / first - 1 / following)
             following, growth = first, 1 + (growth - 1) / 2
@@ -86,41 +81,42 @@ def _multiplier_step(
     L: np.ndarray,
     Y: np.ndarray,
     M: np.ndarray,
-    alpha: float,
+    bounds: Bounds,
     mu: float,
     following: float,
     n_threads: int,
 ) -> tuple[float, float]:
-    """Write `L`, `Y` and `M`, tile by tile; ``||X - L - S||_F^2`` and ``||S||_1``."""
+    """Write `L`, `Y` and `M`, tile by tile; ``||X - L - S||_F^2`` and the l1 norm of `S`."""
     from sparsecode.solvers._kernels.split import multiplier_step
 
     U, s, Vt = leading
-    weights = [X.dtype.type(number) for number in (alpha, mu, following)]
+    steps = [X.dtype.type(number) for number in (mu, following)]
 
     def step(rows: slice) -> tuple[float, float]:
         np.matmul(U[rows] * s, Vt, out=L[rows])
         energies, absolutes = np.empty((2, len(L[rows])))
-        multiplier_step(X[rows], L[rows], Y[rows], M[rows], *weights, energies, absolutes)
+        parts = (X[rows], L[rows], Y[rows], M[rows], bounds[rows])
+        multiplier_step(*parts, *steps, energies, absolutes)
         return float(energies.sum()), float(absolutes.sum())
 
-    parts = map_tiles(step, _tiles(X), n_threads)
+    parts = map_tiles(step, tiles(X), n_threads)
     return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
 
 def _relative_gap(
-    X: np.ndarray, low_rank: np.ndarray, leading: Leading, dual: np.ndarray, alpha: float
+    X: np.ndarray, low_rank: np.ndarray, leading: Leading, dual: np.ndarray, bounds: Bounds
 ) -> float:
     """`pcp_duality_gap` over the objective, on the observed entries, without arrays of their size.
 
     The multiplier is zero where an entry is missing.
     """
     nuclear = float(leading.singular_values.sum(dtype=np.float64))
-    polar = max(spectral_norm(dual), magnitude(dual) / alpha) or 1.0
+    polar = max(spectral_norm(dual), bounds.polar(dual)) or 1.0
     absolute = low_rank_pairing = sparse_pairing = 0.0
-    for rows in _tiles(X):
+    for rows in tiles(X):
         L, Y = low_rank[rows], dual[rows]
         S = np.nan_to_num(X[rows] - L, nan=0.0)
-        absolute += alpha * float(np.abs(S).sum(dtype=np.float64))
+        absolute += float((bounds[rows] * np.abs(S)).sum(dtype=np.float64))
         low_rank_pairing += float(np.vdot(L, Y)) / polar
         sparse_pairing += float(np.vdot(S, Y)) / polar
     gap = max(nuclear - low_rank_pairing, 0.0) + max(absolute - sparse_pairing, 0.0)
@@ -131,6 +127,7 @@ def principal_component_pursuit(
     X: Any,
     *,
     alpha: float | None = None,
+    weights: Any = None,
     tol: float = 1e-7,
     max_iter: int = 1000,
     missing_values: float | None = None,
@@ -139,7 +136,7 @@ def principal_component_pursuit(
 ) -> SplitResult:
     r"""Principal component pursuit: the convex split into low rank plus sparse.
 
-    .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1
+    .. math:: \min_{L + S = X} \|L\|_* + \alpha \sum_{ij} w_{ij} |S_{ij}|
 
     Parameters
     ----------
@@ -148,6 +145,8 @@ def principal_component_pursuit(
     alpha : float, optional
         The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default, which needs no tuning
         under the conditions of Candes et al.
+    weights : array that broadcasts to the shape of X, optional
+        Positive: how unlikely it is that an entry is wrong. All ones by default.
     tol : float, default=1e-7
         Stop when ``||X - L - S||_F <= tol * ||X||_F`` and the duality gap is at most 1 % of the
         objective. A `tol` below eight roundings of the dtype counts as these.
@@ -196,25 +195,20 @@ def principal_component_pursuit(
     (2, True)
     """
     X = check_matrix(X, missing_values)
-    alpha = (
-        float(1 / np.sqrt(max(X.shape)))
-        if alpha is None
-        else check_real(alpha, "alpha", low=0, open_low=True)
-    )
+    bounds = Bounds(alpha, weights, X)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     tol = max(tol, 8 * float(np.finfo(X.dtype).eps))
     n_threads = check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
     X = np.ascontiguousarray(to_units(X, unit))
     if magnitude(X) > 0:
-        iterates = _augmented_lagrangian(X, alpha, tol, n_threads)
+        iterates = _augmented_lagrangian(X, bounds, tol, n_threads)
     else:
-        nothing, (m, n) = np.zeros_like(X), X.shape
-        leading = Leading(*(np.zeros(shape, X.dtype) for shape in ((m, 0), (0,), (0, n))))
-        iterates = iter([_Split(nothing, leading, nothing, nothing, 1.0, 0.0, 0.0, 0.0)])
+        zero = np.zeros_like(X)
+        iterates = iter([_Split(zero, nothing(X), zero, zero, 1.0, 0.0, 0.0, 0.0)])
 
     def measure(split: _Split) -> dict[str, float]:
-        objective = float(split.leading.singular_values.sum()) + alpha * split.absolute
+        objective = float(split.leading.singular_values.sum()) + split.absolute
         optimal = split.gap <= GAP or split.gap == np.inf
         return {
             "objective": objective * unit,
@@ -234,10 +228,10 @@ def principal_component_pursuit(
     s, Vt = split.leading.singular_values, split.leading.Vt
     gap = split.gap
     if gap == np.inf:
-        gap = _relative_gap(X, split.low_rank, split.leading, split.dual, alpha)
+        gap = _relative_gap(X, split.low_rank, split.leading, split.dual, bounds)
     return SplitResult(
         low_rank=from_units(split.low_rank, unit, name="low_rank"),
-        sparse=from_units(split.sparse(X, alpha), unit, name="sparse"),
+        sparse=from_units(split.sparse(X, bounds), unit, name="sparse"),
         rank=s.size,
         singular_values=from_units(s, unit, name="singular_values"),
         components=np.ascontiguousarray(Vt),

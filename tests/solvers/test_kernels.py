@@ -21,13 +21,19 @@ from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep
 from sparsecode.solvers._kernels.dictionary import sweep_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 from sparsecode.solvers._kernels.homotopy import lars_tile
-from sparsecode.solvers._kernels.split import multiplier_step, replace_outliers
+from sparsecode.solvers._kernels.split import (
+    huber_step,
+    huber_sums,
+    multiplier_step,
+    replace_outliers,
+)
 from sparsecode.solvers._kernels.subspace import huber_rows
 
 pytestmark = pytest.mark.kernels
 TESTED = {
     *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
-    *("huber_rows", "multiplier_step", "replace_outliers", "split_line"),
+    *("huber_rows", "huber_step", "huber_sums", "multiplier_step", "replace_outliers"),
+    "split_line",
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -306,13 +312,15 @@ def test_outliers_are_replaced_and_the_rest_is_measured(kind) -> None:
 
 
 @KINDS
-def test_a_multiplier_step_is_that_of_the_formulas(kind) -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_multiplier_step_is_that_of_the_formulas(kind, weighted) -> None:
     rng = np.random.default_rng(12)
     X, L, Y, M = rng.standard_normal((4, 6, 5)).astype(kind)
     Y = np.clip(Y, -0.7, 0.7)
     X[1, 2], Y[1, 2] = np.nan, 0.0
     before, energies, absolutes = Y.copy(), np.zeros(6), np.zeros(6)
-    alpha, mu, following = (X.dtype.type(number) for number in (0.7, 2.0, 3.0))
+    mu, following = (X.dtype.type(number) for number in (2.0, 3.0))
+    alpha = rng.uniform(0.7, 0.9, (6, 5) if weighted else (1, 5)).astype(kind)
     multiplier_step(X, L, Y, M, alpha, mu, following, energies, absolutes)
     known = np.where(np.isnan(X), L, X)
     t = known - L + before / mu
@@ -321,7 +329,33 @@ def test_a_multiplier_step_is_that_of_the_formulas(kind) -> None:
     np.testing.assert_allclose(Y, before + mu * (known - L - S), atol=1e-5)
     np.testing.assert_allclose(M, known - S + Y / following, atol=1e-5)
     np.testing.assert_allclose(energies, np.sum((known - L - S) ** 2, axis=1), atol=1e-5)
-    np.testing.assert_allclose(absolutes, np.sum(np.abs(S), axis=1), atol=1e-5)
+    np.testing.assert_allclose(absolutes, np.sum(alpha * np.abs(S), axis=1), atol=1e-5)
+
+
+@KINDS
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_down_hubers_function_is_that_of_the_formulas(kind, weighted) -> None:
+    rng = np.random.default_rng(14)
+    X, N, before, start, M = rng.standard_normal((5, 6, 5)).astype(kind)
+    X[1, 2] = np.nan
+    bounds = rng.uniform(0.5, 2, (6, 5) if weighted else (1, 5)).astype(kind)
+    L, Z, sums, level = before.copy(), start.copy(), np.zeros((6, 6)), X.dtype.type(0.4)
+    huber_sums(X, N, L, Z, bounds, level, sums)
+    np.testing.assert_array_equal(L, N)
+    np.testing.assert_array_equal(Z, N - before)
+    R = np.where(np.isnan(X), 0, X - N)
+    E = np.clip(R, -level * bounds, level * bounds)
+    expected = [
+        E**2, np.where(E != R, E**2, 0), bounds * np.abs(R - E), N * E, (start - N) ** 2,
+        (start - N) * (N - before),
+    ]  # fmt: skip
+    for place, part in enumerate(expected):
+        np.testing.assert_allclose(sums[:, place], part.sum(axis=1), atol=1e-5)
+    huber_step(X, L, Z, M, bounds, X.dtype.type(0.3), level)
+    ahead = N + X.dtype.type(0.3) * (N - before)
+    np.testing.assert_allclose(Z, ahead, atol=1e-6)
+    R = np.where(np.isnan(X), 0, X - ahead)
+    np.testing.assert_allclose(M, ahead + np.clip(R, -level * bounds, level * bounds), atol=1e-6)
 
 
 def hubers(X, W, alpha, ridge=0.0, max_iter=200):
@@ -363,7 +397,7 @@ def test_a_huber_row_says_where_its_entries_do_not_determine_it() -> None:
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_kernels_compile_serially_and_release_the_gil() -> None:
     kernels = (pursuit_tile, lasso_tile, lars_tile, sweep_atoms, sweep_gram)
-    for kernel in (*kernels, huber_rows, multiplier_step, replace_outliers):
+    for kernel in (*kernels, huber_rows, huber_step, huber_sums, multiplier_step):
         assert kernel.targetoptions.get("nogil") is True
         assert not kernel.targetoptions.get("parallel")
 

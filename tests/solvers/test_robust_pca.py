@@ -65,6 +65,26 @@ def test_where_nothing_is_recovered_it_still_is_the_optimum(seed, alpha) -> None
     assert (1 - result.dual_gap) * objective <= best.objective * (1 + 1e-7)
 
 
+@pytest.mark.parametrize("shape", [(8, 9), (9,), (8, 1)])
+def test_weights_against_cvxpy(shape) -> None:
+    X, weights = corrupted(9), np.random.default_rng(10).uniform(0.5, 2, shape)
+    result = principal_component_pursuit(X, weights=weights)
+    best = reference.principal_component_pursuit(X, weights=weights)
+    objective = pcp_objective(result.low_rank, X - result.low_rank, 1 / 3, weights)
+    assert result.converged
+    assert result.dual_gap <= 1e-2
+    assert objective == pytest.approx(best.objective, rel=1e-3)
+    assert (1 - result.dual_gap) * objective <= best.objective * (1 + 1e-7)
+    plain = principal_component_pursuit(X)
+    assert np.linalg.norm(plain.low_rank - result.low_rank) > 1e-2 * np.linalg.norm(X)
+
+
+def test_weights_that_are_all_the_same_are_alpha() -> None:
+    X = corrupted(11)
+    result = principal_component_pursuit(X, alpha=0.2, weights=np.full(X.shape, 2.0))
+    assert result.sparse.tobytes() == principal_component_pursuit(X, alpha=0.4).sparse.tobytes()
+
+
 def test_the_gap_is_a_bound_long_before_the_end() -> None:
     X = corrupted(5)
     best = reference.principal_component_pursuit(X).objective
@@ -204,6 +224,8 @@ def test_scale(scale) -> None:
         ({"alpha": 0.0}, "alpha"),
         ({"tol": -1.0}, "tol"),
         ({"max_iter": 0}, "max_iter"),
+        ({"weights": np.ones((3, 2))}, "weights has shape"),
+        ({"weights": 0.0}, "weights has to be positive"),
         ({"X": np.full((2, 2), np.nan)}, "X contains NaN"),
         ({"X": np.ones(3)}, "X has to be 2-D"),
         ({"X": np.ones((0, 3))}, "X is empty"),
