@@ -21,6 +21,11 @@ from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.nuclear import complete, singular_value_threshold
+from sparsecode.solvers.online_robust_pca import (
+    OnlineResult,
+    SubspaceState,
+    online_robust_pca,
+)
 from sparsecode.solvers.path import lasso_path
 from sparsecode.solvers.projection import robust_projection
 from sparsecode.solvers.proximal import fista, ista
@@ -36,11 +41,13 @@ __all__ = [
     "DictionaryResult",
     "LineClusters",
     "LowRankFactors",
+    "OnlineResult",
     "PathResult",
     "Result",
     "SVDResult",
     "SplitResult",
     "Status",
+    "SubspaceState",
     "admm",
     "alternating_projections",
     "code_certificates",
@@ -60,6 +67,7 @@ __all__ = [
     "mod",
     "ols",
     "omp",
+    "online_robust_pca",
     "principal_component_pursuit",
     "robust_projection",
     "semismooth_newton",

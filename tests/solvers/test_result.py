@@ -9,6 +9,7 @@ from sparsecode import solvers
 from sparsecode.solvers import (
     CodeResult,
     DictionaryResult,
+    OnlineResult,
     PathResult,
     Result,
     SplitResult,
@@ -39,6 +40,7 @@ MAKERS = {
         lambda: solvers.ksvd(X, 6, n_nonzero_coefs=2, max_iter=2, random_state=0),
     ),
     "pcp": (SplitResult, lambda: solvers.principal_component_pursuit(X)),
+    "online": (OnlineResult, lambda: solvers.online_robust_pca(X, 2)),
     "svd": (SVDResult, lambda: solvers.truncated_svd(X, 2)),
     "robust_projection": (
         CodeResult,
@@ -58,7 +60,7 @@ def test_every_result_is_complete_and_frozen(name) -> None:
     assert type(result.objective) is type(result.certificate) is float
     assert type(result.n_iter) is int
     assert 0 <= result.certificate < np.inf
-    if kind in (CodeResult, SplitResult):
+    if kind in (CodeResult, OnlineResult, SplitResult):
         assert type(result.dual_gap) is float
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.objective = 0.0
