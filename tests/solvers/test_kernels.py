@@ -18,9 +18,10 @@ from sparsecode.solvers import _kernels, ksvd, sparse_encode
 from sparsecode.solvers._kernels import compiled
 from sparsecode.solvers._kernels.clusters import split_line
 from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep_gram
-from sparsecode.solvers._kernels.dictionary import sweep_atoms
+from sparsecode.solvers._kernels.dictionary import sweep_atoms, sweep_observed_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 from sparsecode.solvers._kernels.homotopy import lars_tile
+from sparsecode.solvers._kernels.positive import positive_pursuit_tile
 from sparsecode.solvers._kernels.split import (
     huber_step,
     huber_sums,
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.kernels
 TESTED = {
     *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
     *("huber_rows", "huber_step", "huber_sums", "multiplier_step", "replace_outliers"),
-    "split_line",
+    *("positive_pursuit_tile", "split_line", "sweep_observed_atoms"),
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -236,7 +237,8 @@ def test_the_lasso_counts_its_sweeps(kind) -> None:
 
 @KINDS
 @pytest.mark.parametrize("index", [np.int32, np.int64])
-def test_a_sweep_over_the_atoms(kind, index) -> None:
+@pytest.mark.parametrize("sweep", [sweep_atoms, sweep_observed_atoms])
+def test_a_sweep_over_the_atoms(kind, index, sweep) -> None:
     """Two atoms with users of their own: each becomes the leading singular pair of its signals."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((5, 3)).astype(kind)
@@ -247,15 +249,58 @@ def test_a_sweep_over_the_atoms(kind, index) -> None:
     codes = np.zeros((5, 3), dtype=kind)
     codes[[0, 1], 0], codes[[2, 3, 4], 1] = values[:2], values[2:]
     R = X - codes @ D
-    sweep_atoms(
-        R, D, np.array([2, 1, 0]), starts, users, places, values, 10_000, 1e-7, np.empty(3, kind)
-    )
+    seen = [np.ones(X.shape, dtype=bool)] if sweep is sweep_observed_atoms else []
+    sweep(
+        R, *seen, D, np.array([2, 1, 0]), starts, users, places, values, D.dtype.type(0), False,
+        10_000, D.dtype.type(1e-7), np.empty((3, 3), kind),
+    )  # fmt: skip
     for atom, rows in ((0, slice(0, 2)), (1, slice(2, 5))):
         s = np.linalg.svd(X[rows], compute_uv=False)
         assert np.sum(R[rows] ** 2) == pytest.approx(np.sum(s[1:] ** 2), rel=1e-3)
         np.testing.assert_allclose(X[rows] - np.outer(values[rows], D[atom]), R[rows], atol=1e-5)
     np.testing.assert_array_equal(D[2], [0, 0, 1])
     np.testing.assert_allclose(np.linalg.norm(D, axis=1), 1, rtol=1e-5)
+
+
+@KINDS
+def test_a_sweep_heeds_what_was_observed(kind) -> None:
+    """One atom and three signals, an entry of one unknown: least squares on the others."""
+    rng = np.random.default_rng(5)
+    X, seen = rng.standard_normal((3, 4)).astype(kind), np.ones((3, 4), dtype=bool)
+    seen[1, 2] = False
+    D = np.full((1, 4), 0.5, dtype=kind)
+    values = np.array(
+        [np.sum((x * o) @ D[0]) / np.sum(D[0][o] ** 2) for x, o in zip(X, seen, strict=True)]
+    )
+    values = values.astype(kind)
+    R = (X - np.outer(values, D[0])) * seen
+    before = np.sum(R**2)
+    rows = np.arange(3)
+    sweep_observed_atoms(
+        R, seen, D, np.array([0]), np.array([0, 3]), rows, rows, values, D.dtype.type(0), False,
+        500, D.dtype.type(1e-7), np.empty((3, 4), kind),
+    )  # fmt: skip
+    np.testing.assert_allclose(R, (X - np.outer(values, D[0])) * seen, atol=1e-5)
+    assert np.sum(R**2) < before
+    np.testing.assert_allclose(R @ D[0], 0, atol=1e-4)  # no coefficient could do better
+    np.testing.assert_allclose((R.T @ values) - D[0] * ((R.T @ values) @ D[0]), 0, atol=2e-3)
+
+
+@KINDS
+def test_a_positive_pursuit_drops_an_atom_that_turns_negative(kind) -> None:
+    """The first atom is the best alone, and has no part in the best sum of the other two."""
+    D = np.array([[1, 1, 0.1], [1, 0, 0], [0, 1, 0]], dtype=kind)
+    X = np.array([[1, 1.2, -0.5], [-1, -1, -1], [0, 0, 0]], dtype=kind)
+    indices, values = np.zeros(9, np.int32), np.zeros(9, kind)
+    counts, energies = np.zeros(3, np.int64), np.zeros(3)
+    total = positive_pursuit_tile(
+        X @ D.T, D @ D.T, X, D, np.zeros(3), 3, indices, values, counts, energies
+    )
+    assert counts.tolist() == [2, 0, 0]
+    assert total == 2
+    assert indices[:2].tolist() == [1, 2]
+    np.testing.assert_allclose(values[:2], [1, 1.2], atol=1e-5)
+    np.testing.assert_allclose(energies, [0.25, 3, 0], atol=1e-5)
 
 
 @KINDS
