@@ -6,6 +6,7 @@ import csv
 import math
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,15 @@ TITLES = {
     "robust_pca": ("Low rank plus sparse", "error of the low-rank part"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
+}
+
+
+COLUMNS = {
+    "count": "nonzeros",
+    "largest_count": "at most",
+    "misplaced": "misplaced",
+    "rank": "rank",
+    "tolerance": "tolerance given",
 }
 
 
@@ -101,22 +111,27 @@ def peak(rows: list[Row], dtype: str) -> float:
     return max(float(row["value"]) for row in rows if dtype in row["data"])
 
 
-def decompositions(solver: str, data: str) -> Callable[[list[Row]], float]:
+def ratios(rows: list[Row], slow: str, fast: str, data: str) -> list[float]:
+    """The time of one solver over that of another, for each data set whose name begins so."""
+    here = dict.fromkeys(row["data"] for row in rows if row["data"].startswith(data))
+    if not here:
+        raise Missing
+    return [seconds(rows, slow, d) / seconds(rows, fast, d) for d in here]
+
+
+def most_gesdds(rows: list[Row], solver: str, data: str) -> float:
     """The most full decompositions that a split of such data takes the time of."""
+    return max(ratios(rows, solver, "gesdd", data))
 
-    def most(rows: list[Row]) -> float:
-        here = dict.fromkeys(row["data"] for row in rows if row["data"].startswith(data))
-        if not here:
-            raise Missing
-        return max(
-            seconds(rows, f"sparsecode[{solver}]", d) / seconds(rows, "gesdd", d) for d in here
-        )
 
-    return most
+def least_lead(rows: list[Row], peer: str) -> float:
+    """How many times as long a peer takes, on the data where it is least."""
+    return min(ratios(rows, peer, PURSUIT, "500 x 500, rank 25"))
 
 
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
+PURSUIT, PROJECTIONS = (f"sparsecode[method={m}]" for m in ("pcp", "alternating_projections"))
 CLAIMS = [
     Claim("omp", "`ols` against SPAMS, two threads", over(SPAMS, ours("ols"), "float64"), 2.5),
     Claim("omp", "`omp` against SPAMS, two threads", over(SPAMS, ours("omp"), "float64"), 3),
@@ -144,19 +159,26 @@ CLAIMS = [
         1.5,
     ),
     *(
-        Claim("robust_pca", f"{solver}, {size} x {size}, over one gesdd", answer, None, most)
-        for solver, size, most in (
-            ("pursuit", 1000, 5),
-            ("projections", 1000, 1),
-            ("pursuit", 3000, 4),
-            ("projections", 3000, 0.5),
+        Claim("robust_pca", f"{name}, {size} x {size}, over one gesdd", answer, None, most)
+        for name, solver, size, most in (
+            ("pursuit", PURSUIT, 1000, 5),
+            ("projections", PROJECTIONS, 1000, 1),
+            ("pursuit", PURSUIT, 3000, 4),
+            ("projections", PROJECTIONS, 3000, 0.5),
         )
-        for answer in (decompositions(solver, f"{size} x {size}"),)
+        for answer in (partial(most_gesdds, solver=solver, data=f"{size} x {size}"),)
+    ),
+    *(
+        Claim("robust_pca", f"pursuit, 500 x 500, against {peer}", answer, 20)
+        for peer in ("tensorly", "SPORCO")
+        for answer in (partial(least_lead, peer=peer),)
     ),
     Claim(
         "robust_pca",
-        "pursuit, 25,344 x 200, seconds",
-        lambda rows: seconds(rows, "sparsecode[pursuit]", "25344 x 200"),
+        "pursuit, 25,344 x 200, 10 %, seconds",
+        lambda rows: max(
+            seconds(rows, PURSUIT, data) for data in ("25344 x 200, rank 3, 10", "video, 25344")
+        ),
         None,
         15,
     ),
@@ -192,9 +214,9 @@ CLAIMS = [
 
 
 def number(text: str | float) -> str:
-    """Three digits, with an exponent where it is tiny."""
-    if text == "":
-        return ""
+    """A count as it is; otherwise three digits, with an exponent where it is tiny."""
+    if isinstance(text, str) and (text == "" or text.isdigit()):
+        return text
     value = float(text)
     return f"{value:.1e}" if 0 < abs(value) < 1e-4 else f"{value:.3g}"
 
@@ -222,17 +244,14 @@ def claims(results: Results) -> str:
 
 def side_by_side(rows: list[Row], metric: str) -> str:
     """One line a solver and data set; a gap above the target is in bold."""
-    tolerances = any(row["tolerance"] for row in rows)
-    counts, largest = (any(row[key] for row in rows) for key in ("count", "largest_count"))
-    head = ["data", "solver", "seconds", metric, *["nonzeros"] * counts]
-    head += ["at most"] * largest + ["tolerance given"] * tolerances + ["runs"]
+    shown = {key: name for key, name in COLUMNS.items() if any(row.get(key) for row in rows)}
+    head = ["data", "solver", "seconds", metric, *shown.values(), "runs"]
     body = []
     for row in rows:
         value = number(row["value"])
         line = [row["data"], row["solver"], number(row["seconds"])]
         line += [value if reached(row) else f"**{value}**"]
-        line += [number(row["count"])] * counts + [row["largest_count"]] * largest
-        body.append([*line, *[number(row["tolerance"])] * tolerances, row["runs"]])
+        body.append([*line, *[number(row.get(key) or "") for key in shown], row["runs"]])
     return markdown(head, body)
 
 
