@@ -11,7 +11,6 @@ from sparsecode.layers.factorizations.low_rank_plus_sparse import (
     diagonal_rounds,
     full_rounds,
 )
-from sparsecode.solvers.low_rank import gram_root
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ def test_no_round_is_worse_than_the_one_before(seed, kind):
     gram = a_gram(32, rng)
     sizes = np.sqrt(np.diag(gram))
     oats = list(islice(diagonal_rounds(W, sizes, 3, 150), 20))
-    full = list(islice(full_rounds(W, gram, gram_root(gram, 32), oats[-1]), 10))
+    full = list(islice(full_rounds(W, gram, oats[-1]), 10))
     for rounds, metric in [(oats, np.diag(sizes**2)), (full, gram)]:
         misses = [W - r.left @ r.right - r.S for r in rounds]
         errors = [np.sum(miss * (miss @ metric)) for miss in misses]
@@ -96,7 +95,7 @@ def test_the_answer_is_no_worse_than_any_round(rng, metric):
     rounds = list(islice(diagonal_rounds(W, sizes, f.low_rank.rank, count), 20))
     H = gram if metric == "full" else np.diag(np.diag(gram))
     if metric == "full":
-        rounds = islice(full_rounds(W, gram, gram_root(gram, 32), rounds[-1]), 20)
+        rounds = islice(full_rounds(W, gram, rounds[-1]), 20)
     best = min(r.error for r in rounds) / np.sum(W * (W @ H))
     assert output_error(W, f.to_dense(), H) <= best * (1 + 1e-9)
 

@@ -315,7 +315,6 @@ def test_many_rows_in_tiles_and_a_moment_in_parts(rng, dtype, monkeypatch):
     """What large layers go through gives what each row gives alone."""
     monkeypatch.setattr("sparsecode.layers.factorizations._refit.TILE", 3 * 60)
     monkeypatch.setattr("sparsecode.layers.factorizations._refit.LEAST_SPLIT", 50)
-    monkeypatch.setattr("sparsecode.layers.factorizations._refit.DIRECTIONS", 8)
     X = inputs("full", 60, rng)
     W, support = rng.standard_normal((20, 60)).astype(dtype), rng.random((20, 60)) < 0.5
     V = refit(W, support, X.T @ X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from sparsecode._validation import check_array
 from sparsecode.layers.factorizations._base import second_moment
 from sparsecode.solvers._orthogonal import orthonormal
 
-DIRECTIONS = 128  # of a moment, that the preconditioner knows
-LEAST_SPLIT = 512  # inputs: the directions of fewer take longer to find than to iterate on
+# From so many inputs on, and for answers closer than this, the preconditioner knows some directions
+# of the moment: as many as its root, so that it costs what an iteration costs.
+LEAST_SPLIT, CLOSE = 512, 1e-2
 
 TILE = 2**20  # entries of a few rows: rows are independent, and work arrays stay small
 
@@ -87,7 +89,8 @@ def refitted(
     max_iter = 4 * W.shape[1] if max_iter is None else max_iter  # n would do without rounding
     step = max(1, TILE // W.shape[1])
     tiles = [slice(i, i + step) for i in range(0, W.shape[0], step)]
-    parts = _split(H, W.dtype)
+    n = len(H)
+    parts = _split(H, W.dtype, math.isqrt(n) if n >= LEAST_SPLIT and tol < CLOSE else 0)
 
     def work(rows: slice) -> None:
         _conjugate_gradients(W[rows], support[rows], H, V[rows], parts, tol, max_iter)
@@ -107,14 +110,14 @@ class _Parts(NamedTuple):
     values: np.ndarray
 
 
-def _split(H: np.ndarray, dtype: np.dtype) -> _Parts:
+def _split(H: np.ndarray, dtype: np.dtype, count: int) -> _Parts:
     """The leading directions of a moment in units of its diagonal, and what that leaves of it."""
     n = len(H)
     diagonal = np.where(np.diag(H) > 0, np.diag(H), 1).astype(dtype)
-    if n < LEAST_SPLIT:
+    if count == 0:
         return _Parts(diagonal, np.empty((n, 0), dtype), np.empty(0, dtype))
     sizes = np.sqrt(diagonal)[:, None]
-    Q = np.random.RandomState(0).standard_normal((n, DIRECTIONS)).astype(dtype)
+    Q = np.random.RandomState(0).standard_normal((n, count)).astype(dtype)
     with single_threaded_blas():  # the same bits whatever the number of threads
         for _ in range(4):
             Q = orthonormal(H @ (Q / sizes) / sizes)[0]

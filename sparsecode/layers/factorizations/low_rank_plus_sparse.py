@@ -8,6 +8,7 @@ from itertools import islice
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import check_int, check_option, check_real, check_unused
@@ -29,9 +30,10 @@ from sparsecode.layers.factorizations._values import Format, check_format, decod
 from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
 from sparsecode.layers.factorizations.sparse import Sparse, from_support
 from sparsecode.solvers import principal_component_pursuit
-from sparsecode.solvers._orthogonal import svd
-from sparsecode.solvers.low_rank import gram_root, weighted_projection
+from sparsecode.solvers.low_rank import gram_root
 
+AT_REST = 1e-4  # a round in the full metric that gains no more is the last
+INNER = 6  # conjugate gradients in a round; the last refit goes to the end
 FIRST_ROUNDS = 5  # for each share of the bits, before all but the best are dropped
 
 
@@ -146,7 +148,7 @@ def fit_low_rank_plus_sparse(
         shares = (share,)
     sizes = dict(_sizes(W.shape, budget, format_, share) for share in shares)
     running = [
-        _rounds(W, gram if metric == "full" else None, sizes_of_inputs, rank, count, n_rounds, S)
+        _Running(W, gram if metric == "full" else None, sizes_of_inputs, rank, count, S)
         for rank, count in sizes.items()
         if rank >= 1 and count >= 1
     ]
@@ -154,12 +156,12 @@ def fit_low_rank_plus_sparse(
         raise BudgetError(
             f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits"
         )
-    # A few rounds tell the shares apart; the rest is for the best of them.
-    first = min(n_rounds, FIRST_ROUNDS) if len(running) > 1 else 0
-    trials = [(list(islice(rounds, first)), rounds) for rounds in running]
-    floor = np.finfo(np.float64).eps * _energy(W, gram)  # what is exact but for rounding is alike
-    done, rounds = min(trials, key=lambda trial: max(trial[0][-1].error, floor) if trial[0] else 0)
-    left, right, S, support, _ = [*done, *rounds][-1]
+    best = running[0]
+    if len(running) > 1:  # a few rounds tell the shares apart; the rest is for the best of them
+        floor = np.finfo(np.float64).eps * _energy(W, gram)  # what is exact but for rounding
+        first = min(n_rounds, FIRST_ROUNDS)
+        best = min(running, key=lambda each: max(each.after(first).error, floor))
+    left, right, S, support, _ = best.after(n_rounds)
     if metric == "full":
         S = refitted(W - left @ right, support, gram, start=S.copy())
     W = from_units(W, unit, name="the layer")
@@ -206,25 +208,39 @@ class Split(NamedTuple):
     error: float
 
 
-def _rounds(
-    W: np.ndarray,
-    gram: np.ndarray | None,
-    sizes: np.ndarray | None,
-    rank: int,
-    count: int,
-    n_rounds: int,
-    S: np.ndarray | None,
-) -> Iterator[Split]:
-    """All rounds, of OATS and then of the full metric if there is one, no worse one by one."""
-    if S is not None:
-        S = np.where(Pattern().choose(np.abs(S), count), S, 0)
-    oats = islice(diagonal_rounds(W, sizes, rank, count, S), n_rounds)
-    if gram is None:
-        yield from oats
-        return
-    *_, last = oats
-    root = gram_root(gram, W.shape[1])
-    yield from islice(full_rounds(W, gram, root, last), n_rounds)
+class _Running:
+    """Rounds of OATS, and then as many in the full metric if there is one."""
+
+    def __init__(
+        self,
+        W: np.ndarray,
+        gram: np.ndarray | None,
+        sizes: np.ndarray | None,
+        rank: int,
+        count: int,
+        S: np.ndarray | None,
+    ) -> None:
+        if S is not None:
+            S = np.where(Pattern().choose(np.abs(S), count), S, 0)
+        self._W, self._gram, self._done = W, gram, 0
+        self._oats = diagonal_rounds(W, sizes, rank, count, S)
+        self._last: Split | None = None
+
+    def after(self, n_rounds: int) -> Split:
+        """What so many rounds of the one and at most as many of the other come to."""
+        more = list(islice(self._oats, n_rounds - self._done))
+        self._done += len(more)
+        self._last = last = more[-1] if more else self._last
+        assert last is not None
+        if self._gram is None:
+            return last
+        before = np.inf
+        for round_ in islice(full_rounds(self._W, self._gram, last), n_rounds):
+            last = round_
+            if before - last.error < AT_REST * before:
+                break
+            before = last.error
+        return last
 
 
 def diagonal_rounds(
@@ -244,7 +260,7 @@ def diagonal_rounds(
     D = np.ones(W.shape[1]) if sizes is None else sizes
     S = np.zeros_like(W) if S is None else S
     while True:
-        left = svd((W - S) * D)[0][:, :rank]
+        left = _leading((W - S) * D, rank)
         right = left.T @ (W - S)
         rest = W - left @ right
         support = Pattern().choose(np.abs(rest * D), count)
@@ -253,7 +269,7 @@ def diagonal_rounds(
         yield Split(left, right, S, support, error)
 
 
-def full_rounds(W: np.ndarray, gram: np.ndarray, root: np.ndarray, start: Split) -> Iterator[Split]:
+def full_rounds(W: np.ndarray, gram: np.ndarray, start: Split) -> Iterator[Split]:
     """The exact low-rank step, then a refit of the sparse part: on its support, or on a new one.
 
     The new support is that of the largest entries after a step against the gradient in units of
@@ -262,20 +278,44 @@ def full_rounds(W: np.ndarray, gram: np.ndarray, root: np.ndarray, start: Split)
     rank, count = start.left.shape[1], int(np.count_nonzero(start.support))
     S, support = start.S, start.support
     diagonal = np.where(np.diag(gram) > 0, np.diag(gram), 1)
-
+    root = gram_root(gram, W.shape[1]) if W.shape[0] > W.shape[1] else None
     while True:
-        left, right, _ = weighted_projection(W - S, root, rank)
+        left = _leading(W - S, rank, gram, root)
+        right = left.T @ (W - S)
         rest = W - left @ right
-        S = refitted(rest, support, gram, start=S.copy(), tol=1e-2)
+        S = refitted(rest, support, gram, start=S.copy(), tol=1e-2, max_iter=INNER)
         best = _energy(rest - S, gram)
-        for point in (rest, S + (rest - S) @ gram / diagonal):
+        for point in (S + (rest - S) @ gram / diagonal, rest):
             other = Pattern().choose(importance(point, gram), count)
             if np.array_equal(other, support):
                 continue
-            trial = refitted(rest, other, gram, start=np.where(other, S, 0), tol=1e-2)
+            trial = refitted(
+                rest, other, gram, start=np.where(other, S, 0), tol=1e-2, max_iter=INNER
+            )
             if (value := _energy(rest - trial, gram)) < best:
                 best, S, support = value, trial, other
+                break
         yield Split(left, right, S, support, best)
+
+
+def _leading(
+    A: np.ndarray, rank: int, gram: np.ndarray | None = None, root: np.ndarray | None = None
+) -> np.ndarray:
+    """The leading left singular vectors of `A`, or of `A` times the root of a moment.
+
+    From the product with its transpose on the shorter side, which is a matter of rounding in the
+    leading ones, and of a fraction of the time.
+    """
+    if A.shape[0] <= A.shape[1]:
+        return _eigenvectors(A @ A.T if gram is None else A @ gram @ A.T, rank)
+    A = A if root is None else A @ root
+    return np.linalg.qr(A @ _eigenvectors(A.T @ A, rank))[0]
+
+
+def _eigenvectors(M: np.ndarray, count: int) -> np.ndarray:
+    leading = len(M) - count, len(M) - 1
+    vectors = scipy.linalg.eigh(M, subset_by_index=leading, check_finite=False)[1]
+    return np.ascontiguousarray(vectors[:, ::-1])
 
 
 def _convex_split(W: np.ndarray, sizes: np.ndarray | None) -> tuple[float, np.ndarray]:
