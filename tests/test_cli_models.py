@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsecode.cli import main
+from sparsecode.cli import _terminal, main
 from sparsecode.layers import read, read_compressed
 from sparsecode.layers.formats import write_tensors
 
@@ -15,6 +15,12 @@ import onnx_models as models  # noqa: E402
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 8, 6, 6)).astype(np.float32)
 SHAPES = {"conv.w": (24, 8, 3, 3), "dw.w": (24, 1, 3, 3), "fc.w": (24, 48), "fc.b": (48,)}
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch):
+    """However slow the machine is, nothing here takes long enough for a line about it."""
+    monkeypatch.setattr(_terminal, "SHORT", 3600.0)
 
 
 @pytest.fixture

@@ -180,7 +180,8 @@ def test_only_a_budget_that_is_too_small_is_taken_for_one(tmp_path, monkeypatch,
 
 def outcomes():
     rng = np.random.default_rng(0)
-    small = layers.compress({"w": rng.standard_normal((32, 32))}, 0.5, methods="sparse")
+    plain = {"match": "w", "methods": ["sparse"], "options": {"criterion": "magnitude"}}
+    small = layers.compress({"w": rng.standard_normal((32, 32))}, 0.5, rules=[plain])
     return [
         Outcome("good", small, small.bits // 8, 0.95, intact=True),
         Outcome("bad", small, small.bits // 8, 0.9, intact=False),

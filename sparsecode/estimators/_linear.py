@@ -11,6 +11,7 @@ from sparsecode import penalties
 from sparsecode._validation import check_bool, check_real
 from sparsecode.estimators._linear_base import (
     LinearRegressor,
+    attainable,
     centre,
     check_alpha,
     check_regression,
@@ -62,7 +63,7 @@ class PenalizedRegressor(MultiOutputMixin, LinearRegressor):
                 target,
                 solver_alpha,
                 penalty=penalty,
-                tol=self.tol,
+                tol=attainable(self.tol, data.y.dtype),
                 max_iter=self.max_iter,
                 init=start,
             )
@@ -111,7 +112,8 @@ class Lasso(PenalizedRegressor):
     positive : bool, default=False
         Only coefficients that are not negative.
     tol : float, default=1e-6
-        Stop when the duality gap is at most `tol` times the objective at ``w = 0``;
+        Stop when the duality gap is at most `tol` times the objective at ``w = 0``; one below 32
+        roundings of the data's dtype counts as these;
         scikit-learn's is relative to twice that objective.
     max_iter : int, default=100
         Working sets at the most; not sweeps as in scikit-learn.
@@ -207,7 +209,8 @@ class ElasticNet(PenalizedRegressor):
     positive : bool, default=False
         Only coefficients that are not negative.
     tol : float, default=1e-6
-        Stop when the duality gap is at most `tol` times the objective at ``w = 0``;
+        Stop when the duality gap is at most `tol` times the objective at ``w = 0``; one below 32
+        roundings of the data's dtype counts as these;
         scikit-learn's is relative to twice that objective.
     max_iter : int, default=100
         Working sets at the most; not sweeps as in scikit-learn.

@@ -118,6 +118,11 @@ def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     return weights
 
 
+def attainable(tol: Any, dtype: np.dtype) -> float:
+    """A tolerance below 32 roundings counts as these: single precision allows no smaller gap."""
+    return max(check_real(tol, "tol", low=0), 32 * float(np.finfo(dtype).eps))
+
+
 def check_alpha(alpha: Any, name: str = "alpha") -> float:
     """A positive number; least squares is the work of another estimator."""
     if check_real(alpha, name, low=0) == 0:

@@ -12,6 +12,7 @@ from sparsecode._validation import check_array, check_bool, check_int, check_rea
 from sparsecode.estimators._linear import Lasso
 from sparsecode.estimators._linear_base import (
     LinearRegressor,
+    attainable,
     centre,
     check_alpha,
     check_regression,
@@ -159,7 +160,11 @@ class LassoCV(LinearRegressor):
         X, y = check_regression(self, X, y, multi_output=False)
         weights = check_weights(sample_weight, X.shape[0])
         self.alphas_ = self._grid(X, y, weights, fit_intercept, penalty)
-        solver = {"penalty": penalty, "tol": self.tol, "max_iter": self.max_iter}
+        solver = {
+            "penalty": penalty,
+            "tol": attainable(self.tol, y.dtype),
+            "max_iter": self.max_iter,
+        }
         errors: Iterable[np.ndarray] = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(_errors)(X, y, weights, train, test, self.alphas_, fit_intercept, solver)
             for train, test in check_cv(self.cv).split(X, y)

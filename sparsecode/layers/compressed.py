@@ -173,7 +173,7 @@ class CompressedNetwork:
         pairs = {
             name: (in_dtype(form.left, form.dtype), in_dtype(form.right, form.dtype))
             for name, form in self.factorizations.items()
-            if isinstance(form, LowRank)
+            if isinstance(form, LowRank) and form.less_work
         }
         metadata = self.network.metadata
         return save(path, *factored_model(self.network.graph, dense, pairs, metadata))

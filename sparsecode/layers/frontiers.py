@@ -140,7 +140,7 @@ def frontier(
     >>> W = np.random.default_rng(0).standard_normal((32, 64))
     >>> front = layers.frontier(W, methods=["low_rank", "sparse"])
     >>> front.best(0.5).method
-    'sparse'
+    'low_rank'
     """
     chosen, seed = check_methods(methods), draw_seed(random_state)
     shares = [check_real(share, "shares", low=0, high=1, open_low=True) for share in shares]

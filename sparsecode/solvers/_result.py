@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Result:
         return self.status in (Status.CONVERGED, Status.COMPLETED)
 
     def __repr__(self) -> str:
-        shown = {field.name: _short(getattr(self, field.name)) for field in fields(self)}
+        shown = {f.name: _short(getattr(self, f.name)) for f in fields(self) if f.repr}
         return f"{type(self).__name__}({', '.join(f'{key}={text}' for key, text in shown.items())})"
 
 
@@ -123,7 +123,7 @@ class DictionaryResult(Result):
 
     dictionary: np.ndarray
     codes: sp.csr_array
-    state: Any = None
+    state: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
