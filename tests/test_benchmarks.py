@@ -100,11 +100,42 @@ def test_the_bench_extra_brings_every_peer(folder):
         assert needed <= names, file
 
 
+def measured(name):
+    with (BENCHMARKS / f"results/{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def test_the_picture_has_points_of_every_lasso_solver():
-    with (BENCHMARKS / "results/lasso_gap_against_time.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = measured("lasso_gap_against_time")
     files = {path.stem for path in (BENCHMARKS / "lasso/solvers").glob("*.py")}
     for design in {row["data"] for row in rows}:
         drawn = {row["solver"].replace("-", "_") for row in rows if row["data"] == design}
         assert drawn == files
     assert np.all(np.array([float(row["seconds"]) for row in rows]) > 0)
+
+
+@pytest.mark.parametrize("signs", ["random", "coherent"])
+@pytest.mark.parametrize("method", ["pursuit", "projections"])
+def test_the_phase_diagram_goes_from_all_to_nothing(signs, method):
+    rows = [r for r in measured("phase_diagram") if (r["signs"], r["method"]) == (signs, method)]
+    cells = {(int(r["rank"]) / int(r["n"]), float(r["density"])): r for r in rows}
+    shares = [k / 20 for k in range(1, 11)]
+    assert sorted(cells) == [(rank, density) for rank in shares for density in shares]
+    assert cells[0.05, 0.05]["recovered"] == cells[0.05, 0.05]["trials"]
+    assert cells[0.5, 0.5]["recovered"] == "0"
+
+
+def test_each_peer_is_compared_where_it_is_nearest(table):
+    ours = "sparsecode[method=pcp]"
+    easy, hard = (f"500 x 500, rank 25, {share} % errors" for share in (5, 10))
+    rows = [row(ours, 1, data=easy), row("tensorly", 30, data=easy)]
+    rows += [row(ours, 2, data=hard), row("tensorly", 50, data=hard)]
+    rows += [row(ours, 2, data="500 x 500, rank 5, 10 % small errors")]
+    assert table.least_lead(rows, "tensorly") == 25
+    with pytest.raises(table.Missing):
+        table.least_lead(rows, "SPORCO")
+
+
+def test_a_count_is_shown_to_the_last_digit(table):
+    assert table.number("450001") == "450001"
+    assert table.number("450001.5") == "4.5e+05"
