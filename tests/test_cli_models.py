@@ -68,7 +68,9 @@ def test_inspect_says_what_is_tied(capsys, folder):
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
 def test_a_model_there_and_back(capsys, folder, suffix):
     small = f"small{suffix}"
-    options = ["--budget", "0.25", "--method", "low_rank", "--calibration", "inputs.npz"]
+    rule = '[[rules]]\nmatch = "re:.*"\nmethods = ["low_rank"]\noptions = {metric = "full"}\n'
+    (folder / "plain.toml").write_text(f"budget = 0.6\n{rule}")  # no numbers of a few bits
+    options = ["--recipe", "plain.toml", "--calibration", "inputs.npz"]
     options += ["--heldout", "inputs.npz"]
     status, out, err = in_process(capsys, "compress", "model.onnx", "-o", small, *options)
     assert (status, err) == (0, "")
