@@ -152,7 +152,7 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool = Tru
 
 
 def _with_factors(module: Any, compressed: CompressedNetwork) -> Any:
-    from sparsecode.layers.torch_modules import LAYERS, Replacer
+    from sparsecode.layers._torch_modules import LAYERS, Replacer
 
     replacer, made = Replacer(), {}
     forms = _replaceable(module, compressed, LAYERS)
