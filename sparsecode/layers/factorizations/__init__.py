@@ -160,9 +160,9 @@ def factorize(
     ----------
     W : array of shape (n_outputs, n_inputs)
         The weights: float16, bfloat16, float32 or float64. The factors are stored in this dtype.
-    method : {"dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "codebook",\
-            "uniform"}
-        The family.
+    method : str
+        The family: "dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "codebook" or
+        "uniform".
     budget : float
         The fraction of the layer's bits, in (0, 1].
     gram : array of shape (n_inputs, n_inputs), optional
