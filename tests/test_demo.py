@@ -31,7 +31,9 @@ class Demo:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
             self.status = main(["demo", "-o", str(self.folder)])
         self.out = out.getvalue()
-        header, *rows = (re.split(r"  +", line.strip()) for line in self.out.splitlines()[:6])
+        header, *rows = (
+            re.split(r"  +", line.strip()) for line in self.out.splitlines()[: 1 + len(METHODS)]
+        )
         self.table = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
         self.page = (self.folder / "report.html").read_text(encoding="utf-8")
 
@@ -67,7 +69,7 @@ def test_a_row_says_what_the_file_is(demo, digits, method):
     row, small = demo.table[method], demo.small(method)
     path = demo.folder / f"{file_name(method)}.safetensors"
     original = layers.read(demo.folder / "original.safetensors")
-    parts = ("values", "positions", "codebook", "container")
+    parts = ("values", "positions", "codebook", "scales", "container")
     assert path.stat().st_size == small.predicted_bytes() <= original.n_bytes / 4
     assert number(row["bytes on disk"]) == path.stat().st_size
     assert sum(number(row[part]) for part in parts) == 8 * path.stat().st_size
