@@ -29,7 +29,7 @@ class Objective(BaseObjective):
         sketch = np.random.RandomState(0).standard_normal((n, min(n, self.rank + 10)))
         error = np.linalg.norm(low_rank - self.low_rank) / np.linalg.norm(self.low_rank)
         found, true = sparse != 0, self.sparse != 0
-        misplaced, both = np.count_nonzero(found != true), np.count_nonzero(found & true)
+        misplaced, both = int(np.sum(found != true)), int(np.sum(found & true))
         return {
             "value": float(error),
             "rank": int(np.linalg.matrix_rank(low_rank @ sketch, rtol=1e-6)),
