@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.compressed import CompressedNetwork
-from sparsecode.layers.factorizations import FAMILIES, VALUE_BITS, BudgetError
+from sparsecode.layers.factorizations import FAMILIES, BudgetError
 from sparsecode.layers.frontiers import Frontier, FrontierPoint
 from sparsecode.layers.network import Network
 from sparsecode.layers.pricing import Candidate, Task, as_task
@@ -32,7 +32,6 @@ SMALLER = (0.97, 0.92, 0.85)  # then, twice, less than what was chosen
 
 # Then, twice, the families that were chosen, with these parts of the bits that are left over.
 PARTS, ROUNDS = (1.0, 0.5, 0.25), 2
-MOST_ROUNDS = 10  # until all that is chosen is fitted well
 HEADROOM = 256  # bits: a longer header leaves the last candidate its place
 
 
@@ -269,8 +268,7 @@ def _cheap(plan: Plan) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _best_values(found: Sequence[Candidate]) -> dict[str, Any]:
     """How the numbers are stored in the structure that does best for its bits."""
-    structured = [c for c in found if VALUE_BITS[0] in FAMILIES[c.task.method].variants]
-    structured = [c for c in structured if len(FAMILIES[c.task.method].variants) > 1]
+    structured = [c for c in found if len(FAMILIES[c.task.method].variants) > 1]
     if not structured:
         return {}
     typical = float(np.median([c.packed for c in structured]))

@@ -270,9 +270,8 @@ def _descended(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> np.ndarr
         users, g = C.indices[C.indptr[k] : C.indptr[k + 1]], C.data[C.indptr[k] : C.indptr[k + 1]]
         if users.size == 0:
             continue
-        seen = np.ones((1, 1)) if signals.observed is None else signals.observed[users]
-        weight = np.broadcast_to((g * g) @ np.broadcast_to(seen, (users.size, seen.shape[1])),
-                                 D.shape[1:])  # fmt: skip
+        seen = np.ones((users.size, 1)) if signals.observed is None else signals.observed[users]
+        weight = (g * g) @ seen
         step = np.divide(g @ R[users], weight, out=np.zeros_like(D[k]), where=weight > 0)
         moved = np.maximum(fitted[k] + step, 0)
         R[users] -= np.outer(g, moved - fitted[k]) * seen

@@ -105,7 +105,7 @@ def test_missing_entries_are_left_out(rank) -> None:
     assert not result.x.T[np.isnan(X)].any()
     for x, coordinates, sparse in zip(X, z, result.x.T, strict=True):
         seen = ~np.isnan(x)
-        u, s = cp.Variable(rank), cp.Variable(seen.sum())
+        u, s = cp.Variable(max(rank, 1)), cp.Variable(seen.sum())  # an old cvxpy has no empty ones
         left = x[seen] - s if rank == 0 else x[seen] - s - u @ V[:, seen]
         cost = 0.5 * cp.sum_squares(left) + alpha * cp.sum(cp.abs(s))
         cp.Problem(cp.Minimize(cost)).solve(solver=cp.CLARABEL)

@@ -123,7 +123,7 @@ def sweep_observed_atoms(
     coefficient and each entry of the atom has a least squares problem of its own.
     """
     m = D.shape[1]
-    zero, one = R.dtype.type(0), R.dtype.type(1)
+    zero = R.dtype.type(0)
     for position in range(order.shape[0]):
         k = order[position]
         begin, end = starts[k], starts[k + 1]
@@ -155,7 +155,7 @@ def sweep_observed_atoms(
                     pairing += r[f] * d[f]
                     energy += d[f] * d[f] * seen[f]
                 g = _shrunk(pairing, alpha, positive)
-                values[places[e]] = g / energy if energy > zero else zero * one
+                values[places[e]] = g / energy if energy > zero else zero
             moved = zero
             for f in range(m):
                 moved += (d[f] - before[f]) * (d[f] - before[f])
