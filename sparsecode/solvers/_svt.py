@@ -46,6 +46,7 @@ class WarmSVD:
         self.V: np.ndarray | None = None
         self.spare = SPARE  # more where the singular values lie dense at the threshold
         self.most = small // 3
+        self.n_whole = 0  # decompositions that did not fit into a subspace
 
     def above(self, M: np.ndarray, threshold: float) -> Leading:
         """The singular values of `M` above the threshold, and their vectors."""
@@ -55,7 +56,14 @@ class WarmSVD:
         elif not self.full:
             leading = self._by_subspace(M, threshold)
         if leading is None:
-            leading = above(*svd(M), threshold)
+            leading = self._by_whole(M, threshold)
+        return leading
+
+    def _by_whole(self, M: np.ndarray, threshold: float) -> Leading:
+        U, s, Vt = svd(M)
+        leading = above(U, s, Vt, threshold)
+        width = leading.singular_values.size + self.spare
+        self.V = Vt[:width].T if width <= self.most else None
         return leading
 
     def widen(self, rank: int) -> None:
@@ -66,15 +74,17 @@ class WarmSVD:
     def _by_subspace(self, M: np.ndarray, threshold: float) -> Leading | None:
         V = self.V
         if V is None:  # nothing is known: a second step makes up for it
-            V = subspace_step(M, self.random(2 * self.spare))[2].T
-        while V.shape[1] <= self.most:
+            V = subspace_step(M, self.random(min(2 * self.spare, self.most)))[2].T
+        while True:
             U, s, Vt = subspace_step(M, V)
             rank = int(np.count_nonzero(s > threshold))
             if rank + self.spare // 2 <= s.size:
                 self.V = Vt[: rank + self.spare].T
                 return Leading(U[:, :rank], s[:rank], Vt[:rank])
-            V = np.hstack([Vt.T, self.random(s.size)])
-        self.V = None
+            if s.size >= self.most:
+                break
+            V = np.hstack([Vt.T, self.random(min(s.size, self.most - s.size))])
+        self.n_whole += 1
         return None
 
 

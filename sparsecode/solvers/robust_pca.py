@@ -2,7 +2,8 @@ r"""Robust PCA: a matrix split into low rank plus sparse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.operators import spectral_norm
+from sparsecode.solvers._huber import estimates
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._split import Bounds, nothing, tiles
@@ -22,29 +24,34 @@ GAP = 0.01  # a feasible split whose relative duality gap is larger is not taken
 
 
 class _Split(NamedTuple):
-    """``L = U s V^T``; the sparse part is kept in what it makes of the next matrix."""
+    """``L = U s V^T``; the other parts are made when they are asked for."""
 
     low_rank: np.ndarray
     leading: Leading
-    dual: np.ndarray
-    following: np.ndarray  # X - S + Y / mu
-    mu: float
     residual: float  # ||X - L - S||_F / ||X||_F
     absolute: float  # the weighted l1 norm of S
     gap: float  # the relative duality gap, evaluated where the residual is at most tol
+    dual: Callable[[], np.ndarray]
+    sparse: Callable[[], np.ndarray]
 
-    def sparse(self, X: np.ndarray, bounds: Bounds) -> np.ndarray:
-        """Where the multiplier is at its bound, and nowhere else."""
-        S, mu = np.zeros_like(X), X.dtype.type(self.mu)
-        for rows in tiles(X):
-            Y = self.dual[rows]
-            clipped = np.abs(Y) >= bounds[rows]
-            S[rows][clipped] = (X[rows] - self.following[rows] + Y / mu)[clipped]
-        return S
+
+def _pursuit(X: np.ndarray, bounds: Bounds, tol: float, n_threads: int) -> Iterator[_Split]:
+    """Multipliers; where their ranks on the way ask for whole decompositions, the way from above.
+
+    Where there is no way of low rank, multipliers after all.
+    """
+    if tol >= 800 * float(np.finfo(X.dtype).eps):
+        for way, most in ((_augmented_lagrangian, 2), (_from_above, 3)):
+            values = WarmSVD(X.shape, X.dtype)
+            for split in way(X, bounds, tol, values, n_threads):
+                yield split
+                if values.n_whole >= most:
+                    break
+    yield from _augmented_lagrangian(X, bounds, tol, WarmSVD(X.shape, X.dtype), n_threads)
 
 
 def _augmented_lagrangian(
-    X: np.ndarray, bounds: Bounds, tol: float, n_threads: int
+    X: np.ndarray, bounds: Bounds, tol: float, values: WarmSVD, n_threads: int
 ) -> Iterator[_Split]:
     """The inexact augmented Lagrange multiplier method (Lin, Chen and Ma, 2010), restarted.
 
@@ -58,7 +65,6 @@ def _augmented_lagrangian(
     Y = known / X.dtype.type(max(norm, bounds.polar(known)))
     M = known + Y / X.dtype.type(mu)
     del known
-    values = WarmSVD(X.shape, X.dtype)
     L = np.empty_like(X)
     while True:
         leading = shrunk(values.above(M, 1 / mu), 1 / mu)
@@ -71,8 +77,35 @@ def _augmented_lagrangian(
             # What follows is a step of the method started again.
             M += Y * X.dtype.type(1 / first - 1 / following)
             following, growth = first, 1 + (growth - 1) / 2
-        yield _Split(L, leading, Y, M, following, residual, absolute, gap)
+        sparse = partial(_clipped_part, X, Y, M, bounds, following)
+        yield _Split(L, leading, residual, absolute, gap, lambda: Y, sparse)
         mu = following
+
+
+def _clipped_part(
+    X: np.ndarray, Y: np.ndarray, M: np.ndarray, bounds: Bounds, mu: float
+) -> np.ndarray:
+    """`S`, of ``M = X - S + Y / mu``: where the multiplier is at its bound, and nowhere else."""
+    S = np.zeros_like(X)
+    for rows in tiles(X):
+        clipped = np.abs(Y[rows]) >= bounds[rows]
+        S[rows][clipped] = (X[rows] - M[rows] + Y[rows] / X.dtype.type(mu))[clipped]
+    return S
+
+
+def _from_above(
+    X: np.ndarray, bounds: Bounds, tol: float, values: WarmSVD, n_threads: int
+) -> Iterator[_Split]:
+    """`stable_pcp` for a noise that `tol` allows: slower, but the rank is low all the way down."""
+    size = float(np.sqrt(np.nansum(np.square(X, dtype=np.float64))))
+    goal = gap = np.inf
+    for estimate in estimates(X, bounds, 0.9 * tol * size, 0.0, values, n_threads):
+        L, leading, residual = estimate.low_rank, estimate.leading, estimate.noise / size
+        dual = partial(estimate.noise_part, X, bounds)
+        if residual <= tol and estimate.drift <= goal:
+            gap, goal = _relative_gap(X, L, leading, dual(), bounds), estimate.drift / 2
+        sparse = partial(estimate.sparse, X, bounds)
+        yield _Split(L, leading, residual, estimate.absolute, gap, dual, sparse)
 
 
 def _multiplier_step(
@@ -202,10 +235,10 @@ def principal_component_pursuit(
     unit = unit_of(magnitude(X), X.dtype)
     X = np.ascontiguousarray(to_units(X, unit))
     if magnitude(X) > 0:
-        iterates = _augmented_lagrangian(X, bounds, tol, n_threads)
+        iterates = _pursuit(X, bounds, tol, n_threads)
     else:
-        zero = np.zeros_like(X)
-        iterates = iter([_Split(zero, nothing(X), zero, zero, 1.0, 0.0, 0.0, 0.0)])
+        zeros = partial(np.zeros_like, X)
+        iterates = iter([_Split(zeros(), nothing(X), 0.0, 0.0, 0.0, zeros, zeros)])
 
     def measure(split: _Split) -> dict[str, float]:
         objective = float(split.leading.singular_values.sum()) + split.absolute
@@ -228,10 +261,10 @@ def principal_component_pursuit(
     s, Vt = split.leading.singular_values, split.leading.Vt
     gap = split.gap
     if gap == np.inf:
-        gap = _relative_gap(X, split.low_rank, split.leading, split.dual, bounds)
+        gap = _relative_gap(X, split.low_rank, split.leading, split.dual(), bounds)
     return SplitResult(
         low_rank=from_units(split.low_rank, unit, name="low_rank"),
-        sparse=from_units(split.sparse(X, bounds), unit, name="sparse"),
+        sparse=from_units(split.sparse(), unit, name="sparse"),
         rank=s.size,
         singular_values=from_units(s, unit, name="singular_values"),
         components=np.ascontiguousarray(Vt),

@@ -159,6 +159,29 @@ def test_missing_entries_of_a_large_matrix_are_found() -> None:
     np.testing.assert_array_equal(result.sparse[known] != 0, sparse[known] != 0)
 
 
+def test_many_errors_are_split_off_at_a_low_rank() -> None:
+    X, low_rank, sparse = make_low_rank_plus_sparse(300, rank=3, density=0.35, random_state=0)
+    result = principal_component_pursuit(X)
+    assert result.converged
+    assert result.dual_gap <= 1e-2
+    assert np.linalg.norm(result.low_rank - low_rank) < 1e-5 * np.linalg.norm(low_rank)
+    assert np.mean((result.sparse != 0) != (sparse != 0)) < 1e-3
+    residual = np.linalg.norm(X - result.low_rank - result.sparse) / np.linalg.norm(X)
+    assert residual == pytest.approx(result.certificate, rel=1e-3)
+    # The multipliers alone take 123 decompositions, most of them whole.
+    assert result.n_svd < 100
+    assert np.count_nonzero(result.history["rank"] > 100) < 5
+
+
+@pytest.mark.parametrize("tol", [1e-7, 1e-3])
+def test_what_has_no_low_rank_is_split_all_the_same(tol) -> None:
+    X = np.random.default_rng(12).standard_normal((160, 155))
+    result = principal_component_pursuit(X, tol=tol)
+    assert result.converged
+    assert result.dual_gap <= 1e-2
+    assert np.linalg.norm(X - result.low_rank - result.sparse) <= tol * np.linalg.norm(X) * 1.01
+
+
 def test_the_parts_of_the_result_fit_together() -> None:
     X, _, _ = make_low_rank_plus_sparse(60, n_features=40, rank=3, density=0.05, random_state=2)
     result = principal_component_pursuit(X)
