@@ -16,6 +16,7 @@ from sparsecode.solvers.clusters import LineClusters, kmeans_1d
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
+from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
@@ -56,6 +57,7 @@ __all__ = [
     "cosamp",
     "effective_rank",
     "fista",
+    "godec",
     "htp",
     "iht",
     "ista",
