@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
+from sparsecode._mapped import any_entry, as_dtype, row_tiles
 from sparsecode._scaling import magnitude, to_units, unit_of
 
 RandomSource = np.random.RandomState | np.random.Generator
@@ -45,7 +46,7 @@ def check_array(
             )
         X = X.data
     X = np.asarray(X)
-    X = X.astype(_computing_dtype(X, name, allow_complex), copy=False)
+    X = as_dtype(X, _computing_dtype(X, name, allow_complex))
     dims = (ndim,) if isinstance(ndim, int) else ndim
     if X.ndim not in dims:
         wanted = " or ".join(f"{d}-D" for d in dims)
@@ -88,9 +89,9 @@ def _check_finite(X: np.ndarray, name: str, allow_missing: bool) -> None:
     with np.errstate(all="ignore"):
         if np.isfinite(np.sum(X)):
             return
-    if np.isinf(X).any():
+    if any_entry(X, np.isinf):
         raise ValueError(f"{name} contains infinity; every entry has to be finite")
-    if not allow_missing and np.isnan(X).any():
+    if not allow_missing and any_entry(X, np.isnan):
         raise ValueError(f"{name} contains NaN; remove or impute the missing entries")
 
 
@@ -225,7 +226,7 @@ def check_missing_values(missing_values: Any) -> bool:
 
 def refuse_missing(X: np.ndarray) -> None:
     """NaN is an error that names the way out."""
-    if np.isnan(X).any():
+    if any_entry(X, np.isnan):
         raise ValueError(
             "X contains NaN; remove or impute the missing entries, or pass "
             "missing_values=np.nan to use the observed ones alone"
@@ -239,9 +240,13 @@ def check_matrix(X: Any, missing_values: Any) -> np.ndarray:
     if not missing:
         refuse_missing(X)
         return X
-    unknown = np.isnan(X)
-    for axis, line in ((1, "row"), (0, "column")):
-        empty = np.flatnonzero(unknown.all(axis=axis))
+    in_rows, in_columns = (np.zeros(size, dtype=bool) for size in X.shape)
+    for rows in row_tiles(X):
+        observed = ~np.isnan(X[rows])
+        in_rows[rows] = observed.any(axis=1)
+        in_columns |= observed.any(axis=0)
+    for seen, line in ((in_rows, "row"), (in_columns, "column")):
+        empty = np.flatnonzero(~seen)
         if empty.size:
             raise ValueError(
                 f"{line} {empty[0]} of X has no observed entry: nothing can be said of it; "

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
+from sparsecode._mapped import Rows, give_back
 from sparsecode._scaling import to_units, units_of_rows
 from sparsecode._validation import check_array, refuse_missing
 from sparsecode.solvers._tiles import TILE, CodeTile
-
-Rows = slice | np.ndarray  # adjacent ones, or any in ascending order
 
 
 class Part(NamedTuple):
@@ -56,29 +54,6 @@ def read(X: np.ndarray, rows: Rows, dtype: np.dtype, *, missing: bool) -> np.nda
         if not missing:
             refuse_missing(tile)
     return tile
-
-
-def give_back(X: np.ndarray, rows: Rows) -> None:
-    """Tell the system that these rows of a mapped file have been read: it keeps them no longer.
-
-    Only a mapping that is shared with the file can be read again with what was written to it.
-    """
-    owner: Any = X
-    while isinstance(owner, np.ndarray) and not isinstance(owner.base, mmap.mmap):
-        owner = owner.base
-    part = X[rows] if isinstance(rows, slice) else X[int(rows.min()) : int(rows.max()) + 1]
-    if (
-        not isinstance(owner, np.memmap)
-        or owner.mode not in ("r", "r+", "w+")
-        or not part.flags.c_contiguous
-        or not hasattr(mmap, "MADV_DONTNEED")
-    ):
-        return
-    mapping: Any = owner.base
-    origin = np.frombuffer(mapping, dtype=np.uint8).ctypes.data
-    first, last = (end - origin for end in np.lib.array_utils.byte_bounds(part))
-    first -= first % mmap.PAGESIZE
-    mapping.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 def code_rows(code_tile: CodeTile, rows: Rows, signals: np.ndarray) -> Part:

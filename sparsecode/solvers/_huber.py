@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsecode._mapped import scratch_like, zeros_like
 from sparsecode._threads import map_tiles
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._split import Bounds, tiles
@@ -33,7 +34,7 @@ class Estimate(NamedTuple):
 
     def noise_part(self, X: np.ndarray, bounds: Bounds) -> np.ndarray:
         """`E`: the residual, clipped; zero where an entry is missing."""
-        E = np.empty_like(X)
+        E = scratch_like(X)
         for rows in tiles(X):
             most = X.dtype.type(self.level) * bounds[rows]
             R = np.nan_to_num(X[rows] - self.low_rank[rows], copy=False, nan=0.0)
@@ -92,9 +93,11 @@ def estimates(
     # At the edge of the noise the singular values lie dense.
     values.spare = max(SPARE, min(X.shape) // 10)
     patience = _Patience()
-    norm = spectral_norm(np.nan_to_num(X, nan=0.0))
+    L, Z, M = zeros_like(X), zeros_like(X), scratch_like(X)
+    for rows in tiles(X):
+        M[rows] = np.nan_to_num(X[rows], nan=0.0)
+    norm = spectral_norm(M)
     level, momentum, t = 0.7 * norm, 0.0, 1.0
-    L, Z, M = np.zeros_like(X), np.zeros_like(X), np.empty_like(X)
     _step(X, L, Z, M, bounds, 0.0, level, n_threads)
     while True:
         leading = shrunk(values.above(M, level), level)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
+from sparsecode._mapped import row_tiles
+
 
 def svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The thin SVD by divide and conquer; where that fails, by QR iterations."""
@@ -46,3 +48,11 @@ def thin_svd(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Q, R = orthonormal(Y)
     U, s, Vt = svd(R)
     return Q @ U, s, Vt
+
+
+def triangular_factor(X: np.ndarray) -> np.ndarray:
+    """`R` of a tall ``X = Q R`` in double precision, tile by tile; `Q` is never formed."""
+    R: np.ndarray = np.zeros((0, X.shape[1]))
+    for rows in row_tiles(X):
+        R = np.asarray(np.linalg.qr(np.vstack([R, X[rows]]), mode="r"))
+    return R

@@ -16,6 +16,18 @@ def tiles(X: np.ndarray) -> list[slice]:
     return [slice(start, start + height) for start in range(0, X.shape[0], height)]
 
 
+def size_of(X: np.ndarray) -> tuple[float, int]:
+    """The Frobenius norm of the entries that are there, and how many they are."""
+    energy, n_known = 0.0, 0
+    for rows in tiles(X):
+        known = X[rows][~np.isnan(X[rows])]
+        energy, n_known = (
+            energy + float(np.sum(np.square(known, dtype=np.float64))),
+            n_known + known.size,
+        )
+    return float(np.sqrt(energy)), n_known
+
+
 def nothing(X: np.ndarray) -> Leading:
     """The singular values of zero."""
     (m, n), dtype = X.shape, X.dtype

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 
-from sparsecode.solvers._orthogonal import svd
+from sparsecode._mapped import row_tiles
+from sparsecode.solvers._orthogonal import svd, triangular_factor
 from sparsecode.solvers.low_rank import subspace_step
 
 SMALL = 150  # up to this many rows or columns the full decomposition is taken
@@ -17,7 +18,7 @@ SPARE = 10  # directions beyond those above the threshold: they show that none w
 class Leading(NamedTuple):
     """The part of a singular value decomposition above a threshold."""
 
-    U: np.ndarray
+    U: Any  # an array, or what has its rows: `U[rows]`
     singular_values: np.ndarray
     Vt: np.ndarray
 
@@ -32,16 +33,20 @@ class WarmSVD:
     """Singular values above a threshold, from where the last matrix had them.
 
     Small matrices take the full decomposition; tall ones, and wide ones, that of their smaller Gram
-    matrix; others one step of simultaneous iteration in a subspace that is a little larger than
-    what is above the threshold. That is not exact: whoever asks goes on to the next matrix, and
-    certifies his own answer.
+    matrix, or triangular factor where that has not got the digits; others one step of simultaneous
+    iteration in a subspace that is a little larger than what is above the threshold. That is not
+    exact: whoever asks goes on to the next matrix, and certifies his own answer.
+
+    `by_rows` is for those who read the left vectors once, a few rows at a time, before they change
+    these rows of the matrix: of a tall one they are not formed.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype) -> None:
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype, *, by_rows: bool = False) -> None:
+        self.by_rows = by_rows
         rng = np.random.RandomState(0)
         small, large = min(shape), max(shape)
-        self.full = small <= SMALL
-        self.gram = not self.full and large >= 3 * small and small <= 1000
+        self.gram = large >= 3 * max(small, SMALL) and small <= 1000
+        self.full = small <= SMALL and not self.gram
         self.random = lambda width: rng.standard_normal((shape[1], width)).astype(dtype)
         self.V: np.ndarray | None = None
         self.spare = SPARE  # more where the singular values lie dense at the threshold
@@ -53,6 +58,8 @@ class WarmSVD:
         leading = None
         if self.gram:
             leading = _by_gram(M, threshold)
+            if leading and not self.by_rows and isinstance(leading.U, _LeftVectors):
+                leading = leading._replace(U=leading.U.whole())
         elif not self.full:
             leading = self._by_subspace(M, threshold)
         if leading is None:
@@ -89,19 +96,42 @@ class WarmSVD:
 
 
 def _by_gram(M: np.ndarray, threshold: float) -> Leading | None:
-    """From the smaller Gram matrix, in double precision; None where that lacks the digits."""
+    """From a square matrix as small as the smaller side, in double precision, tile by tile.
+
+    None where the left vectors, ``M V / s``, would not be orthogonal to half of the digits.
+    """
     if M.shape[0] < M.shape[1]:
         leading = _by_gram(M.T, threshold)
-        return leading and Leading(leading.Vt.T, leading.singular_values, leading.U.T)
-    wide = M.astype(np.float64, copy=False)
-    values, vectors = scipy.linalg.eigh(wide.T @ wide, check_finite=False)
-    if not threshold > 1e-7 * np.sqrt(max(values[-1], 0.0)):
-        return None
-    kept = np.flatnonzero(values > threshold * threshold)[::-1]
-    s, V = np.sqrt(values[kept]), vectors[:, kept]
-    U = wide @ V
-    U /= s
-    return Leading(*(part.astype(M.dtype, copy=False) for part in (U, s, V.T)))
+        return leading and Leading(leading.Vt.T, leading.singular_values, leading.U.whole().T)
+    gram = np.zeros((M.shape[1], M.shape[1]))
+    for rows in row_tiles(M):
+        tile = M[rows].astype(np.float64, copy=False)
+        gram += tile.T @ tile
+    values, vectors = scipy.linalg.eigh(gram, check_finite=False)
+    s, V = np.sqrt(np.maximum(values[::-1], 0)), vectors[:, ::-1]
+    if not threshold > 1e-7 * s[0]:
+        _, s, Vt = svd(triangular_factor(M))
+        V = Vt.T
+        if not threshold > 1e-9 * s[0]:
+            return None
+    rank = int(np.count_nonzero(s > threshold))
+    s, V = s[:rank], V[:, :rank]
+    return Leading(_LeftVectors(M, V, s), s.astype(M.dtype), V.T.astype(M.dtype))
+
+
+class _LeftVectors:
+    """``M V / s``, a few rows at a time, as long as these rows of `M` are what they were."""
+
+    def __init__(self, M: np.ndarray, V: np.ndarray, s: np.ndarray) -> None:
+        self.M, self.V, self.s = M, V, s
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        tile = self.M[rows].astype(np.float64, copy=False)
+        return (tile @ self.V / self.s).astype(self.M.dtype, copy=False)
+
+    def whole(self) -> np.ndarray:
+        """All rows."""
+        return np.vstack([self[rows] for rows in row_tiles(self.M)])
 
 
 def above(U: np.ndarray, s: np.ndarray, Vt: np.ndarray, threshold: float) -> Leading:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._mapped import in_units, out_of_units, row_tiles, scratch_like
+from sparsecode._scaling import from_units, magnitude, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode.solvers._median import median_size
 from sparsecode.solvers._orthogonal import orthonormal, svd
 from sparsecode.solvers._result import SplitResult, Status
 from sparsecode.solvers._run import Callback, run, warn_unidentified
@@ -58,7 +60,8 @@ def alternating_projections(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The matrix; float32 or float64 is computed in its own precision.
+        The matrix; float32 or float64 is computed in its own precision. Where it is a `np.memmap`,
+        so is all else of its size, in nameless files beside it.
     rank : int
         From 1 to ``min(X.shape)``.
     decay : float, default=0.7
@@ -120,7 +123,7 @@ def alternating_projections(
     tol = max(tol, 8 * float(np.finfo(X.dtype).eps))
     n_threads = check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
-    X = to_units(X, unit)
+    X = in_units(X, unit)
 
     def measure(split: _Split) -> dict[str, float]:
         residual = float(np.sqrt(split.energy))
@@ -142,16 +145,14 @@ def alternating_projections(
         )
     U, s, Vt = split.factors
     s = s[: np.count_nonzero(s > 0)]
-    low_rank = (U[:, : s.size] * s) @ Vt[: s.size]
-    sparse = X - low_rank
-    inlier = np.abs(sparse) <= split.cut
-    sparse[inlier | np.isnan(sparse)] = 0
-    if ending["status"] is Status.CONVERGED and not _identified(inlier, s.size):
+    low_rank, sparse, inliers = _parts(X, U[:, : s.size] * s, Vt[: s.size], split.cut)
+    if ending["status"] is Status.CONVERGED and not _identified(*inliers, s.size):
         ending["status"] = Status.INACCURATE
-        warn_unidentified("alternating_projections", float(np.mean(inlier)), s.size)
+        share = float(inliers[0].sum()) / X.size
+        warn_unidentified("alternating_projections", share, s.size)
     return SplitResult(
-        low_rank=from_units(low_rank, unit, name="low_rank"),
-        sparse=from_units(sparse, unit, name="sparse"),
+        low_rank=out_of_units(low_rank, unit, name="low_rank"),
+        sparse=out_of_units(sparse, unit, name="sparse"),
         rank=s.size,
         singular_values=from_units(s, unit, name="singular_values"),
         components=np.ascontiguousarray(Vt[: s.size]),
@@ -171,15 +172,15 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
     ``U^T Z``.
     """
     share = max(0.5 / X.size**0.25, rank / X.size**0.5)  # of a singular value: what entries have
-    known = np.nan_to_num(X, nan=0.0)
-    typical = _median_size(X)  # half of the entries are no larger, and no outliers
-    before, norm = np.inf, float(rough_svd(known, 1)[1][0])
+    typical = median_size(X)  # half of the entries are no larger, and no outliers
+    below = scratch_like(X)
+    before, norm = np.inf, float(rough_svd(_cut_off(X, np.inf, below), 1)[1][0])
     while norm < 0.5 * before:  # what was taken away outweighed the rest
         cut = max(min(share * norm, 0.5 * magnitude(X)), typical)
-        factors = _Factors(*rough_svd(np.where(np.abs(known) <= cut, known, 0), rank))
+        factors = _Factors(*rough_svd(_cut_off(X, cut, below), rank))
         before, norm = norm, float(factors.singular_values[0])
     level = 1.0
-    del known
+    del below
     least = 10 * float(np.finfo(X.dtype).eps) * magnitude(X)  # below are rounding errors of `L`
     while True:
         ZV, UtZ, energy, n_outliers = _without_outliers(X, factors, cut, n_threads)
@@ -189,13 +190,27 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
         cut = max(share * (following + level * float(factors.singular_values[0])), least)
 
 
-def _median_size(X: np.ndarray) -> float:
-    """The median of the absolute values of the entries that are there."""
-    sizes = np.abs(X).ravel()
-    if np.isnan(sizes).any():
-        sizes = sizes[~np.isnan(sizes)]
-    sizes.partition(sizes.size // 2)
-    return float(sizes[sizes.size // 2])
+def _cut_off(X: np.ndarray, cut: float, below: np.ndarray) -> np.ndarray:
+    """The entries that are at most `cut`, zero elsewhere and where they are missing."""
+    for rows in row_tiles(X):
+        below[rows] = np.where(np.abs(X[rows]) <= cut, X[rows], 0)
+    return below
+
+
+def _parts(
+    X: np.ndarray, left: np.ndarray, right: np.ndarray, cut: float
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """The low-rank part, the outliers, and how many of a row and of a column are none."""
+    low_rank, sparse = scratch_like(X), scratch_like(X)
+    in_rows, in_columns = (np.zeros(size, dtype=np.int64) for size in X.shape)
+    for rows in row_tiles(X):
+        np.matmul(left[rows], right, out=low_rank[rows])
+        residual = X[rows] - low_rank[rows]
+        inlier = np.abs(residual) <= cut
+        in_rows[rows] = inlier.sum(axis=1)
+        in_columns += inlier.sum(axis=0)
+        sparse[rows] = np.where(inlier | np.isnan(residual), 0, residual)
+    return low_rank, sparse, (in_rows, in_columns)
 
 
 def _without_outliers(
@@ -238,8 +253,7 @@ def _retracted(factors: _Factors, ZV: np.ndarray, UtZ: np.ndarray) -> tuple[_Fac
     ), float(s[rank]) if s.size > rank else 0.0
 
 
-def _identified(inlier: np.ndarray, rank: int) -> bool:
+def _identified(in_rows: np.ndarray, in_columns: np.ndarray, rank: int) -> bool:
     """Whether as many entries are known as a matrix of this rank has degrees of freedom."""
-    m, n = inlier.shape
-    fewest = min(np.count_nonzero(inlier, axis=axis).min() for axis in (0, 1))
-    return bool(fewest >= rank and np.count_nonzero(inlier) >= rank * (m + n - rank))
+    fewest = min(in_rows.min(), in_columns.min())
+    return bool(fewest >= rank and in_rows.sum() >= rank * (in_rows.size + in_columns.size - rank))

@@ -19,7 +19,7 @@ from sparsecode._validation import (
     check_real,
     check_spectrum,
 )
-from sparsecode.solvers._orthogonal import orthonormal, svd, thin_svd
+from sparsecode.solvers._orthogonal import orthonormal, svd, thin_svd, triangular_factor
 from sparsecode.solvers._result import Status, SVDResult
 from sparsecode.solvers._run import as_history, run
 
@@ -193,7 +193,11 @@ def _missed(X: np.ndarray, U: np.ndarray, rng: RandomSource, n_steps: int = 50) 
 
 def rough_svd(X: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """About the leading singular vectors and values, for those who only want a start."""
-    if min(X.shape) <= 3 * (rank + 10):
+    small = min(X.shape) <= 3 * (rank + 10)
+    if small and X.shape[0] >= 3 * max(X.shape[1], 150):  # its `U` may not fit into memory
+        V = svd(triangular_factor(X))[2][:rank].T
+        return subspace_step(X, V.astype(X.dtype))
+    if small:
         U, s, Vt = svd(X)
     else:
         start = np.random.RandomState(0).standard_normal((X.shape[1], rank + 10))

@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._mapped import in_units, out_of_units, scratch_like, zeros_like
+from sparsecode._scaling import from_units, magnitude, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._huber import estimates
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers._split import Bounds, nothing, tiles
+from sparsecode.solvers._split import Bounds, nothing, size_of, tiles
 from sparsecode.solvers._svt import Leading, WarmSVD, shrunk
 
 __all__ = ["principal_component_pursuit"]
@@ -42,12 +43,13 @@ def _pursuit(X: np.ndarray, bounds: Bounds, tol: float, n_threads: int) -> Itera
     """
     if tol >= 800 * float(np.finfo(X.dtype).eps):
         for way, most in ((_augmented_lagrangian, 2), (_from_above, 3)):
-            values = WarmSVD(X.shape, X.dtype)
+            values = WarmSVD(X.shape, X.dtype, by_rows=True)
             for split in way(X, bounds, tol, values, n_threads):
                 yield split
                 if values.n_whole >= most:
                     break
-    yield from _augmented_lagrangian(X, bounds, tol, WarmSVD(X.shape, X.dtype), n_threads)
+    values = WarmSVD(X.shape, X.dtype, by_rows=True)
+    yield from _augmented_lagrangian(X, bounds, tol, values, n_threads)
 
 
 def _augmented_lagrangian(
@@ -58,14 +60,16 @@ def _augmented_lagrangian(
     The penalty `mu` grows so fast that the split may freeze before it is optimal. Then the method
     starts again from there, with half the growth.
     """
-    known = np.nan_to_num(X, nan=0.0)
-    norm, size = spectral_norm(known), float(np.linalg.norm(known))
+    L, Y, M = (scratch_like(X) for _ in range(3))
+    for rows in tiles(X):
+        M[rows] = np.nan_to_num(X[rows], nan=0.0)
+    norm, size = spectral_norm(M), float(np.linalg.norm(M))
     mu = first = 1.25 / norm
     growth, ceiling = 1.5, 1e7 * first
-    Y = known / X.dtype.type(max(norm, bounds.polar(known)))
-    M = known + Y / X.dtype.type(mu)
-    del known
-    L = np.empty_like(X)
+    scale = X.dtype.type(max(norm, bounds.polar(M)))
+    for rows in tiles(X):
+        np.divide(M[rows], scale, out=Y[rows])
+        M[rows] += Y[rows] / X.dtype.type(mu)
     while True:
         leading = shrunk(values.above(M, 1 / mu), 1 / mu)
         following = min(growth * mu, ceiling)
@@ -75,7 +79,8 @@ def _augmented_lagrangian(
         if residual <= tol:
             gap = _relative_gap(X, L, leading, Y, bounds)
             # What follows is a step of the method started again.
-            M += Y * X.dtype.type(1 / first - 1 / following)
+            for rows in tiles(X):
+                M[rows] += Y[rows] * X.dtype.type(1 / first - 1 / following)
             following, growth = first, 1 + (growth - 1) / 2
         sparse = partial(_clipped_part, X, Y, M, bounds, following)
         yield _Split(L, leading, residual, absolute, gap, lambda: Y, sparse)
@@ -86,7 +91,7 @@ def _clipped_part(
     X: np.ndarray, Y: np.ndarray, M: np.ndarray, bounds: Bounds, mu: float
 ) -> np.ndarray:
     """`S`, of ``M = X - S + Y / mu``: where the multiplier is at its bound, and nowhere else."""
-    S = np.zeros_like(X)
+    S = zeros_like(X)
     for rows in tiles(X):
         clipped = np.abs(Y[rows]) >= bounds[rows]
         S[rows][clipped] = (X[rows] - M[rows] + Y[rows] / X.dtype.type(mu))[clipped]
@@ -97,7 +102,7 @@ def _from_above(
     X: np.ndarray, bounds: Bounds, tol: float, values: WarmSVD, n_threads: int
 ) -> Iterator[_Split]:
     """`stable_pcp` for a noise that `tol` allows: slower, but the rank is low all the way down."""
-    size = float(np.sqrt(np.nansum(np.square(X, dtype=np.float64))))
+    size, _ = size_of(X)
     goal = gap = np.inf
     for estimate in estimates(X, bounds, 0.9 * tol * size, 0.0, values, n_threads):
         L, leading, residual = estimate.low_rank, estimate.leading, estimate.noise / size
@@ -174,7 +179,8 @@ def principal_component_pursuit(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The matrix; float32 or float64 is computed in its own precision.
+        The matrix; float32 or float64 is computed in its own precision. Where it is a tall
+        `np.memmap`, so is all else of its size, in nameless files beside it.
     alpha : float, optional
         The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default, which needs no tuning
         under the conditions of Candes et al.
@@ -233,11 +239,11 @@ def principal_component_pursuit(
     tol = max(tol, 8 * float(np.finfo(X.dtype).eps))
     n_threads = check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
-    X = np.ascontiguousarray(to_units(X, unit))
+    X = in_units(X, unit)
     if magnitude(X) > 0:
         iterates = _pursuit(X, bounds, tol, n_threads)
     else:
-        zeros = partial(np.zeros_like, X)
+        zeros = partial(zeros_like, X)
         iterates = iter([_Split(zeros(), nothing(X), 0.0, 0.0, 0.0, zeros, zeros)])
 
     def measure(split: _Split) -> dict[str, float]:
@@ -262,9 +268,10 @@ def principal_component_pursuit(
     gap = split.gap
     if gap == np.inf:
         gap = _relative_gap(X, split.low_rank, split.leading, split.dual(), bounds)
+    sparse = split.sparse()  # before the low-rank part is in the units of the data
     return SplitResult(
-        low_rank=from_units(split.low_rank, unit, name="low_rank"),
-        sparse=from_units(split.sparse(), unit, name="sparse"),
+        low_rank=out_of_units(split.low_rank, unit, name="low_rank"),
+        sparse=out_of_units(sparse, unit, name="sparse"),
         rank=s.size,
         singular_values=from_units(s, unit, name="singular_values"),
         components=np.ascontiguousarray(Vt),

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._mapped import in_units, out_of_units, zeros_like
+from sparsecode._scaling import from_units, magnitude, unit_of
 from sparsecode._threads import check_n_threads, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.solvers._huber import Estimate, certified, estimates
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers._split import Bounds, nothing
+from sparsecode.solvers._split import Bounds, nothing, size_of
 from sparsecode.solvers._svt import WarmSVD
 from sparsecode.solvers.robust_pca import principal_component_pursuit
 
@@ -59,7 +60,8 @@ def stable_pcp(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The matrix; float32 or float64 is computed in its own precision.
+        The matrix; float32 or float64 is computed in its own precision. Where it is a tall
+        `np.memmap`, so is all else of its size, in nameless files beside it.
     sigma : float
         The standard deviation of the noise in an entry. With 0, and where it is no more than the
         rounding errors, this is `principal_component_pursuit`, and `tol` is what it is there.
@@ -122,11 +124,10 @@ def stable_pcp(
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     n_threads = check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
-    scaled = np.ascontiguousarray(to_units(X, unit))
-    known = scaled[~np.isnan(scaled)]
-    size, eps = float(np.linalg.norm(known)), float(np.finfo(X.dtype).eps)
-    radius = sigma / unit * float(np.sqrt(known.size + np.sqrt(8 * known.size)))
-    del known
+    scaled = in_units(X, unit)
+    size, n_known = size_of(scaled)
+    eps = float(np.finfo(X.dtype).eps)
+    radius = sigma / unit * float(np.sqrt(n_known + np.sqrt(8 * n_known)))
     if 800 * eps * size >= radius:
         return principal_component_pursuit(
             X,
@@ -141,7 +142,7 @@ def stable_pcp(
     X, tol = scaled, max(tol, 100 * eps, 8 * eps * size / radius)
     iterates = _splits(X, bounds, radius, tol, n_threads)
     if size <= radius:  # all of it may be noise
-        zero = np.zeros_like(X)
+        zero = zeros_like(X)
         estimate = Estimate(zero, nothing(X), np.inf, size, 0.0, 0.0, 0.0)
         iterates = iter([_Split(estimate, 0.0, 0.0)])
 
@@ -163,9 +164,10 @@ def stable_pcp(
             del ending["rank"]
     estimate = last.estimate
     s, Vt = estimate.leading.singular_values, estimate.leading.Vt
+    sparse = estimate.sparse(X, bounds)  # before the low-rank part is in the units of the data
     return SplitResult(
-        low_rank=from_units(estimate.low_rank, unit, name="low_rank"),
-        sparse=from_units(estimate.sparse(X, bounds), unit, name="sparse"),
+        low_rank=out_of_units(estimate.low_rank, unit, name="low_rank"),
+        sparse=out_of_units(sparse, unit, name="sparse"),
         rank=s.size,
         singular_values=from_units(s, unit, name="singular_values"),
         components=np.ascontiguousarray(Vt),
@@ -179,7 +181,7 @@ def _splits(
     X: np.ndarray, bounds: Bounds, radius: float, tol: float, n_threads: int
 ) -> Iterator[_Split]:
     """The gap of an estimate costs more than the estimate: it has to be promising."""
-    values = WarmSVD(X.shape, X.dtype)
+    values = WarmSVD(X.shape, X.dtype, by_rows=True)
     goal, known = 2 * tol, 2 * tol
     for estimate in estimates(X, bounds, radius, SLACK * tol, values, n_threads):
         s, noise = estimate.leading.singular_values, estimate.noise
