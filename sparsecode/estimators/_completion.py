@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sparsecode.solvers import complete
+from sparsecode.solvers import complete, complete_rows
 
 __all__ = ["MatrixCompletion"]
 
@@ -74,6 +74,7 @@ class MatrixCompletion(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     See Also
     --------
     sparsecode.solvers.complete : The solver of `fit`.
+    sparsecode.solvers.complete_rows : The solver of `transform`.
 
     References
     ----------
@@ -148,15 +149,7 @@ class MatrixCompletion(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._checked(X, reset=False)
-        V = self.components_.astype(np.float64, copy=False)
-        damping = np.diag(self.alpha_ / self.singular_values_.astype(np.float64))
-        filled = X.copy()
-        for row in np.flatnonzero(np.isnan(X).any(axis=1)):
-            missing = np.isnan(X[row])
-            known = V[:, ~missing]
-            z = np.linalg.solve(known @ known.T + damping, known @ X[row, ~missing])
-            filled[row, missing] = z @ V[:, missing]
-        return filled
+        return complete_rows(X, self.components_, self.singular_values_, self.alpha_)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         return validate_data(

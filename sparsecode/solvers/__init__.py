@@ -16,6 +16,7 @@ from sparsecode.solvers.clusters import LineClusters, kmeans_1d
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
+from sparsecode.solvers.filling import complete_rows
 from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
@@ -53,6 +54,7 @@ __all__ = [
     "alternating_projections",
     "code_certificates",
     "complete",
+    "complete_rows",
     "coordinate_descent",
     "cosamp",
     "effective_rank",
