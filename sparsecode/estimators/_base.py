@@ -21,9 +21,20 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return tags
 
 
-def check_samples(estimator: Transformer, X: Any, *, reset: bool) -> np.ndarray:
-    """Rows of float32 or float64; `reset` says whether they set the number of features."""
-    return validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+def check_samples(
+    estimator: Transformer, X: Any, *, reset: bool, missing: bool = False
+) -> np.ndarray:
+    """Rows of float32 or float64; `reset` says whether they set the number of features.
+
+    NaN passes where an entry may be `missing`.
+    """
+    return validate_data(
+        estimator,
+        X,
+        dtype=(np.float64, np.float32),
+        reset=reset,
+        ensure_all_finite="allow-nan" if missing else True,
+    )
 
 
 def check_codes(codes: Any, name: str, width: int) -> Any:

@@ -5,37 +5,50 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_option, check_real, check_unused
+from sparsecode._mapped import Rows, row_tiles
+from sparsecode._scaling import magnitude
+from sparsecode._validation import check_int, check_matrix, check_missing_values, check_real
 from sparsecode.estimators._base import Transformer, check_samples, synthesize
-from sparsecode.solvers import (
-    SplitResult,
-    alternating_projections,
-    principal_component_pursuit,
-    robust_projection,
-)
+from sparsecode.estimators._splits import method_of
+from sparsecode.solvers.projection import Keep, RobustRows, project_rows
 
 __all__ = ["RobustPCA"]
-
-METHODS = ("pcp", "alternating_projections")
 
 # The certificate bounds the square of the error in the fitted part of a row, so that 1e-14 makes
 # that part right to 1e-7 of the row, whichever rows are solved together with it.
 TRANSFORM_TOL = 1e-14
+TRANSFORM_MAX_ITER = 10_000
+FITTED = ("low_rank_", "sparse_", "_online", "n_samples_seen_")  # by some methods, not by others
+
+
+def _is_online(model: RobustPCA) -> bool:
+    if model.method != "online":
+        raise AttributeError(
+            f"partial_fit needs method='online'; method={model.method!r} splits all rows at once"
+        )
+    return True
 
 
 class RobustPCA(Transformer):
     r"""Robust principal component analysis: low rank plus sparse.
 
-    `fit` splits the data by principal component pursuit,
+    `fit` splits the data, :math:`X = L + S` and perhaps noise, and keeps orthonormal rows :math:`V`
+    that span the rows of the low-rank part :math:`L`. The methods:
 
-    .. math:: \min_{L + S = X} \|L\|_* + \alpha \|S\|_1,
+    - ``"pcp"``, principal component pursuit: :math:`\min_{L + S = X} \|L\|_* + \alpha \|S\|_1`;
+      convex, it needs no rank, and has a duality gap.
+    - ``"stable"``, the same with dense noise of standard deviation `sigma` beside the two parts.
+    - ``"alternating_projections"``, a matrix of given rank plus outliers: faster, and it bears more
+      outliers, but without a bound.
+    - ``"godec"``, a matrix of given rank plus as many outliers as are told, the rest noise.
+    - ``"online"``, batches of rows, each of which is read once: for streams, video, and what does
+      not fit into memory; `partial_fit` takes the next batch.
 
-    or, with ``method="alternating_projections"``, into a matrix of given rank plus outliers, which
-    is faster and bears more outliers where the rank is known, but comes without a bound. It keeps
-    orthonormal rows :math:`V` that span the rows of :math:`L`. `transform` is robust as well: for
-    each new row `x` it solves
+    `transform` is robust as well: for each new row `x` it solves
 
     .. math:: \min_{z, s} \tfrac12 \|x - z V - s\|_2^2 + \alpha_t \|s\|_1
 
@@ -44,53 +57,77 @@ class RobustPCA(Transformer):
 
     Parameters
     ----------
-    method : {"pcp", "alternating_projections"}, default="pcp"
-        How `fit` splits the data.
+    method : {"pcp", "stable", "alternating_projections", "godec", "online"}, default="pcp"
+        How `fit` splits the data. A parameter that the method does not use is an error.
     rank : int, optional
-        The rank of the low-rank part: `alternating_projections` needs it, `pcp` finds it.
+        The rank of the low-rank part: `alternating_projections`, `godec` and `online`, where it is
+        the largest allowed, need it; the others find it.
     alpha : float, optional
-        The weight of the l1 norm in `fit` by `pcp`; ``1 / sqrt(max(X.shape))`` by default, which
-        needs no tuning under the conditions of Candes et al.
+        The weight of the l1 norm in `fit`. By `pcp` and `stable` over the weight of the nuclear
+        norm, by default ``1 / sqrt(max(X.shape))``, which needs no tuning under the conditions of
+        Candes et al.; by `online` in the units of the data, by default a fifth of the median size
+        of the entries of the first rows.
+    sigma : float, optional
+        The standard deviation of the noise in an entry: `stable` needs it.
+    n_outliers : int, optional
+        The number of entries that are wrong: `godec` needs it.
+    forgetting : float, optional
+        By `online`, the weight of a row over that of the next; 1 by default. Below 1 a subspace
+        that changes is followed.
+    batch_size : int, optional
+        By `online`, rows that `fit` takes at once; ``max(100, 20 * rank)`` by default.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown, in `fit` and in new rows: a row is
+        projected on those it has. Where they do not determine its coordinates, these are the ones
+        of least norm: zero for a row with nothing observed. In `fit` such a row is an error.
     transform_alpha : float, optional
         :math:`\alpha_t`, in the units of the data: residuals well above it count as corruption,
-        and each corrupted entry pulls with this force, no more. By default a hundredth of the
-        root mean square of `low_rank_` (of the data, if that is zero; 1.0, if those are zero too):
-        in the protocol of Candes et al. (n = 500, rank 25, 5 % of the entries corrupted) this
-        leaves the low-rank part as a whole where `fit` put it to 5.6e-4 of its norm, single rows
-        to 1.1e-3 of theirs. Smaller values leave less, and take more iterations. Give the level of
-        the noise if the data are noisy.
-    tol : float, default=1e-7
-        When `fit` stops, as the solver of the method says. For noisy data, and
-        `alternating_projections`, the noise over the low-rank part.
-    max_iter : int, default=1000
-        Iterations of `fit` at the most.
+        and each corrupted entry pulls with this force, no more. By default `sigma` by `stable`
+        (unless that is 0), and `alpha_` by `online`. By the others, for data without noise, a
+        hundredth of the root mean square of `low_rank_` (of the data, if that is zero; 1.0, if
+        those are zero too): in the protocol of Candes et al. (n = 500, rank 25, 5 % of the entries
+        corrupted) this leaves the low-rank part as a whole where `pcp` put it to 5.6e-4 of its
+        norm, single rows to 1.1e-3 of theirs. Smaller values leave less, and take more iterations.
+        By `godec`, at least the root mean square of the noise it left. Give the level of the noise
+        if the data are noisy.
+    tol : float, optional
+        When `fit` stops, and its default, is what the solver of the method says. For noisy data,
+        and `alternating_projections`, the noise over the low-rank part.
+    max_iter : int, optional
+        Iterations of `fit` at the most, by `online` for each batch; the solver's default if None.
 
     Attributes
     ----------
     low_rank_, sparse_ : ndarray of shape (n_samples, n_features)
-        The two parts of the data.
+        The two parts of the data; not by `online`, which keeps no rows: `decompose` has them.
     components_ : ndarray of shape (rank, n_features)
-        Orthonormal rows that span the rows of `low_rank_`.
+        Orthonormal rows that span the rows of the low-rank part.
     singular_values_ : ndarray of shape (rank,)
-        Those of `low_rank_`.
+        Those of the low-rank part; by `online`, of all rows so far with their weights.
     rank_ : int
-        The rank of `low_rank_`; it may be 0, and codes then have no columns.
+        The rank of the low-rank part; it may be 0, and codes then have no columns.
     alpha_ : float
         The weight of the l1 norm that was used, NaN where there is none.
     transform_alpha_ : float
         The weight of `transform`.
     n_iter_ : int
-        Iterations of `fit`.
+        Iterations of `fit`; by `online`, passes over batches.
     dual_gap_ : float
-        Relative: no split of the data has an objective below ``1 - dual_gap_`` times that of
-        ``(low_rank_, X - low_rank_)``. NaN by `alternating_projections`.
+        Relative: by `pcp` and `stable`, no split of the data has an objective below
+        ``1 - dual_gap_`` times that of this one; by `online`, the same of the rows of the last
+        batch in the basis there was, each over what it costs without a sparse part. NaN by
+        `alternating_projections` and `godec`.
+    n_samples_seen_ : int
+        Rows seen by `online`.
     n_features_in_ : int
         Features seen by `fit`.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range or an entry of the data is NaN or infinite.
+        If a parameter is out of range, missing, or not used by the method; if an entry of the data
+        is infinite, or NaN and `missing_values` does not announce it; or, in `fit`, if a row or a
+        column has no observed entry.
 
     Warns
     -----
@@ -101,22 +138,32 @@ class RobustPCA(Transformer):
     See Also
     --------
     sparsecode.solvers.principal_component_pursuit : The solver of `fit` by `pcp`.
-    sparsecode.solvers.alternating_projections : The solver of the other method.
+    sparsecode.solvers.stable_pcp : The solver of `fit` by `stable`.
+    sparsecode.solvers.alternating_projections : The solver of the method of that name.
+    sparsecode.solvers.godec : The solver of the method of that name.
+    sparsecode.solvers.online_robust_pca : The solver of `fit` and `partial_fit` by `online`.
     sparsecode.solvers.robust_projection : The solver of `transform`.
 
     Notes
     -----
     `transform` gives back the split of the training rows only as far as they are low rank plus
-    sparse. Where they are not, `fit` also shrinks the low-rank part, which `transform` does not.
+    sparse. Where they are not, `fit` also shrinks the low-rank part, which `transform` does not; so
+    does `online` always, the less the more rows it has seen.
 
-    `fit` computes in the precision of its input. `transform` computes in float64 whatever it is
-    given, and returns that dtype: in float32 no certificate could promise that the answer of a row
-    owes nothing to the rows beside it.
+    `fit` by `online` is `partial_fit` over the rows in batches of `batch_size`, to the bit.
+
+    `fit` computes in the precision of its input (`online` in float64). `transform` computes in
+    float64 whatever it is given, and returns that dtype: in float32 no certificate could promise
+    that the answer of a row owes nothing to the rows beside it.
+
+    A tall matrix in a `np.memmap` may be larger than memory: what `fit` makes of its size becomes a
+    file beside it (not by `godec`), and rows are transformed in tiles.
 
     References
     ----------
-    Candes, Li, Ma and Wright, "Robust principal component analysis?", 2011; Huber, "Robust
-    estimation of a location parameter", 1964.
+    Candes, Li, Ma and Wright, "Robust principal component analysis?", 2011; Feng, Xu and Yan,
+    "Online robust PCA via stochastic optimization", 2013; Huber, "Robust estimation of a location
+    parameter", 1964.
 
     Examples
     --------
@@ -140,13 +187,23 @@ class RobustPCA(Transformer):
         method: str = "pcp",
         rank: int | None = None,
         alpha: float | None = None,
+        sigma: float | None = None,
+        n_outliers: int | None = None,
+        forgetting: float | None = None,
+        batch_size: int | None = None,
+        missing_values: float | None = None,
         transform_alpha: float | None = None,
-        tol: float = 1e-7,
-        max_iter: int = 1000,
+        tol: float | None = None,
+        max_iter: int | None = None,
     ) -> None:
         self.method = method
         self.rank = rank
         self.alpha = alpha
+        self.sigma = sigma
+        self.n_outliers = n_outliers
+        self.forgetting = forgetting
+        self.batch_size = batch_size
+        self.missing_values = missing_values
         self.transform_alpha = transform_alpha
         self.tol = tol
         self.max_iter = max_iter
@@ -166,37 +223,93 @@ class RobustPCA(Transformer):
         RobustPCA
             The estimator itself.
         """
-        X = check_samples(self, X, reset=True)
-        weight = self.transform_alpha
-        if weight is not None:
-            weight = check_real(weight, "transform_alpha", low=0, open_low=True)
-        result = self._split(X)
-        self.low_rank_ = result.low_rank
-        self.sparse_ = result.sparse
+        X = self._checked(X, reset=True)
+        solver, used, common = self._method()
+        for name in FITTED:
+            self.__dict__.pop(name, None)
+        if self.method == "online":
+            check_matrix(X, self.missing_values)
+            rank = check_int(self.rank, "rank", high=X.shape[1])
+            size = max(100, 20 * rank) if self.batch_size is None else self.batch_size
+            for rows in gen_batches(len(X), check_int(size, "batch_size")):
+                self._advance(X[rows])
+            return self
+        result = solver(X, **used, **common)
+        self._keep(result)
+        self.n_iter_ = result.n_iter
+        self.low_rank_, self.sparse_ = result.low_rank, result.sparse
+        self.alpha_ = np.nan
+        if self.method in ("pcp", "stable"):
+            self.alpha_ = float(1 / np.sqrt(max(X.shape))) if self.alpha is None else self.alpha
+        self.transform_alpha_ = self.transform_alpha or self.sigma or self._weight_of_fit(X)
+        return self
+
+    def _weight_of_fit(self, X: np.ndarray) -> float:
+        """Small beside the low-rank part, but not beside the noise that the split left."""
+        least = 1e-2 * (_root_mean_square(self.low_rank_) or _root_mean_square(X))
+        if self.method == "godec":
+            least = max(least, _root_mean_square(X - self.low_rank_ - self.sparse_))
+        return least or 1.0
+
+    @available_if(_is_online)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Go on with the next batch of rows.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            The rows.
+        y : None
+            Ignored; it is there for pipelines.
+
+        Returns
+        -------
+        RobustPCA
+            The estimator itself.
+        """
+        X = self._checked(X, reset=not hasattr(self, "_online"))
+        return self._advance(X)
+
+    def _advance(self, X: np.ndarray) -> Self:
+        solver, used, common = self._method()
+        state, began_with = getattr(self, "_online", (None, used))
+        if used != began_with:
+            raise ValueError(f"the first batch had {began_with}, this one {used}; fit begins anew")
+        if state is not None:
+            used = {"state": state}
+        result = solver(X, **used, **common)
+        self._keep(result)
+        self.n_iter_ = getattr(self, "n_iter_", 0) + result.n_iter if state else result.n_iter
+        self.alpha_, self.n_samples_seen_ = result.alpha, result.state.n_rows
+        self.transform_alpha_ = self.transform_alpha or self.alpha_
+        self._online = result.state, began_with
+        return self
+
+    def _method(self) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """The solver, what this method tells it, and what every method does."""
+        solver, used = method_of(
+            self.method,
+            rank=self.rank,
+            alpha=self.alpha,
+            sigma=self.sigma,
+            n_outliers=self.n_outliers,
+            forgetting=self.forgetting,
+            batch_size=self.batch_size,
+        )
+        if self.transform_alpha is not None:
+            check_real(self.transform_alpha, "transform_alpha", low=0, open_low=True)
+        common = {"tol": self.tol, "max_iter": self.max_iter}
+        common = {name: value for name, value in common.items() if value is not None}
+        return solver, used, common | {"missing_values": self.missing_values}
+
+    def _keep(self, result: Any) -> None:
         self.components_ = result.components
         self.singular_values_ = result.singular_values
         self.rank_ = result.rank
-        self.n_iter_ = result.n_iter
         self.dual_gap_ = result.dual_gap
-        if weight is None:
-            weight = 1e-2 * (_root_mean_square(self.low_rank_) or _root_mean_square(X)) or 1.0
-        self.transform_alpha_ = weight
-        return self
 
-    def _split(self, X: np.ndarray) -> SplitResult:
-        common: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter}
-        if check_option(self.method, "method", METHODS) == "pcp":
-            check_unused("pcp", rank=self.rank)
-            self.alpha_ = float(1 / np.sqrt(max(X.shape))) if self.alpha is None else self.alpha
-            return principal_component_pursuit(X, alpha=self.alpha_, **common)
-        check_unused(self.method, alpha=self.alpha)
-        if self.rank is None:
-            raise ValueError(
-                "method='alternating_projections' needs rank, that of the low-rank part; "
-                "method='pcp' finds it"
-            )
-        self.alpha_ = np.nan
-        return alternating_projections(X, self.rank, **common)
+    def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
+        return check_samples(self, X, reset=reset, missing=self.missing_values is not None)
 
     def transform(self, X: Any) -> np.ndarray:
         """Coordinates of rows in the subspace, each with its own corruption set aside.
@@ -211,7 +324,14 @@ class RobustPCA(Transformer):
         ndarray of shape (n_samples, rank)
             The coordinates :math:`z`.
         """
-        return self._project(X)[1]
+        X = self._rows(X)
+        z = np.empty((len(X), self.rank_), X.dtype)
+
+        def keep(rows: Rows, part: RobustRows) -> None:
+            z[rows] = part.z
+
+        self._project(X, keep)
+        return z
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rows of given coordinates, ``z @ components_``.
@@ -242,10 +362,17 @@ class RobustPCA(Transformer):
         low_rank : ndarray of shape (n_samples, n_features)
             What the subspace explains, ``z @ components_``.
         sparse : ndarray of shape (n_samples, n_features)
-            The corruption; no entry of ``X - low_rank - sparse`` exceeds `transform_alpha_`.
+            The corruption; no entry of ``X - low_rank - sparse`` exceeds `transform_alpha_`. Zero
+            where an entry is missing, for which `low_rank` has a value.
         """
-        _, z, sparse = self._project(X)
-        return z @ self.components_.astype(z.dtype, copy=False), sparse
+        X = self._rows(X)
+        low_rank, sparse = np.empty(X.shape, X.dtype), np.empty(X.shape, X.dtype)
+
+        def keep(rows: Rows, part: RobustRows) -> None:
+            low_rank[rows], sparse[rows] = part.low_rank, part.sparse
+
+        self._project(X, keep)
+        return low_rank, sparse
 
     def score_samples(self, X: Any) -> np.ndarray:
         """How well the subspace explains rows: the lower, the more outlying.
@@ -259,27 +386,38 @@ class RobustPCA(Transformer):
         -------
         ndarray of shape (n_samples,)
             The objective of `transform` with its sign changed, at most 0: a residual counts by its
-            square, and by its size where it is beyond `transform_alpha_`.
+            square, and by its size where it is beyond `transform_alpha_`; a missing entry does not
+            count.
         """
-        X, z, sparse = self._project(X)
-        size = float(np.max(np.abs(X))) or 1.0  # in units of it no square leaves the range
-        noise = (X - z @ self.components_.astype(z.dtype, copy=False) - sparse) / size
-        alpha = self.transform_alpha_ / size
-        squares = 0.5 * np.sum(np.square(noise, dtype=np.float64), axis=1)
-        absolutes = alpha * np.sum(np.abs(sparse / size, dtype=np.float64), axis=1)
-        return -(squares + absolutes) * size * size
+        X = self._rows(X)
+        scores = np.empty(len(X))
 
-    def _project(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The rows as they were checked, their coordinates and their corruption."""
+        def keep(rows: Rows, part: RobustRows) -> None:
+            scores[rows] = -part.objectives
+
+        self._project(X, keep)
+        return scores
+
+    def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        z, result = robust_projection(
-            X.astype(np.float64, copy=False),
+        return self._checked(X, reset=False)
+
+    def _project(self, X: np.ndarray, keep: Keep) -> None:
+        """Hand the projections of tiles of rows to `keep`."""
+        project_rows(
+            X,
             self.components_,
             self.transform_alpha_,
+            keep,
             tol=TRANSFORM_TOL,
+            max_iter=TRANSFORM_MAX_ITER,
+            missing=check_missing_values(self.missing_values),
         )
-        return X, z.astype(X.dtype, copy=False), result.x.T.astype(X.dtype, copy=False)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing_values is not None
+        return tags
 
     @property
     def _n_features_out(self) -> int:
@@ -287,5 +425,10 @@ class RobustPCA(Transformer):
 
 
 def _root_mean_square(X: np.ndarray) -> float:
-    size = float(np.max(np.abs(X)))  # in units of it no square leaves the range
-    return size * float(np.sqrt(np.mean(np.square(X / size, dtype=np.float64)))) if size else 0.0
+    """Over the entries that are there."""
+    size = magnitude(X)  # in units of it no square leaves the range
+    if size == 0:
+        return 0.0
+    energy = sum(float(np.nansum(np.square(X[r] / size, dtype=np.float64))) for r in row_tiles(X))
+    n_entries = sum(int(np.count_nonzero(~np.isnan(X[r]))) for r in row_tiles(X))
+    return size * float(np.sqrt(energy / n_entries))

@@ -130,7 +130,7 @@ def online_robust_pca(
     alpha: float | None = None,
     forgetting: float | None = None,
     tol: float = 1e-2,
-    max_iter: int = 100,
+    max_iter: int = 1000,
     missing_values: float | None = None,
     n_threads: int | None = None,
     callback: Callback | None = None,
@@ -176,7 +176,7 @@ def online_robust_pca(
     tol : float, default=1e-2
         A batch is done when the gradient in the basis is at most this times the product of the
         norms whose Cauchy-Schwarz bound it obeys, those of all residuals and all coordinates.
-    max_iter : int, default=100
+    max_iter : int, default=1000
         Passes over a batch at the most.
     missing_values : {None, np.nan}, default=None
         With `np.nan`, entries that are NaN are unknown: a row is solved on those it has, and has

@@ -27,7 +27,7 @@ from sparsecode.solvers.proximal import fista
 
 __all__ = ["robust_projection"]
 
-Keep = Callable[[Rows, np.ndarray, RobustRows], None]
+Keep = Callable[[Rows, RobustRows], None]
 
 
 def robust_projection(
@@ -114,7 +114,7 @@ def robust_projection(
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     z, sparse = np.empty((len(X), len(V)), dtype), np.empty(X.shape[::-1], dtype)
 
-    def keep(rows: Rows, x: np.ndarray, part: RobustRows) -> None:
+    def keep(rows: Rows, part: RobustRows) -> None:
         z[rows], sparse[:, rows] = part.z, part.sparse.T
 
     ending = project_rows(
@@ -134,7 +134,7 @@ def project_rows(
     missing: bool,
     n_threads: int | None = None,
 ) -> dict[str, Any]:
-    """Hand each tile of rows, as it was read, and its projection to `keep`; and say how it went.
+    """Hand the projection of each tile of rows to `keep`, and say how it went.
 
     Nothing of the size of `X` is allocated here. `keep` is called from several threads, and once
     more for each row that goes on with `fista`.
@@ -147,10 +147,11 @@ def project_rows(
         x = read(X, rows, np.dtype(np.float64), missing=missing)
         unit = unit_of(magnitude(x), np.float64)
         part = method(to_units(x, unit), W, gram, float(np.clip(alpha / unit, 1e-150, 1e150)))
-        objectives[rows], gaps[rows] = part.objectives * unit * unit, part.gaps * unit * unit
         certificates[rows] = part.gaps / np.where(part.gaps > 0, part.at_zero, 1)
-        z, low_rank, sparse = (from_units(a, unit, name="the projection") for a in part[:3])
-        keep(rows, x, part._replace(z=z, low_rank=low_rank, sparse=sparse))
+        parts = (from_units(a, unit, name="the projection") for a in part[:3])
+        part = RobustRows(*parts, *(a * unit * unit for a in part[3:]))
+        objectives[rows], gaps[rows] = part.objectives, part.gaps
+        keep(rows, part)
 
     height = height_of_tiles(X.shape[1])
     tiles = [slice(start, start + height) for start in range(0, len(X), height)]

@@ -1,5 +1,6 @@
 """Robust PCA of data, and of rows that come later."""
 
+import tracemalloc
 import warnings
 
 import cvxpy as cp
@@ -12,8 +13,11 @@ from sparsecode import RobustPCA
 from sparsecode.datasets import make_low_rank_plus_sparse
 from sparsecode.solvers import (
     alternating_projections,
+    godec,
+    online_robust_pca,
     principal_component_pursuit,
     robust_projection,
+    stable_pcp,
 )
 
 N, RANK = 100, 5
@@ -196,3 +200,208 @@ def test_outlying_rows_have_the_lowest_scores(model: RobustPCA) -> None:
     r = np.abs(rows - z @ model.components_)
     huber = np.where(r <= alpha, 0.5 * r * r, alpha * r - 0.5 * alpha**2)
     np.testing.assert_allclose(scores, -huber.sum(axis=1), rtol=1e-6, atol=1e-12)
+
+
+def incomplete(share=0.1, seed=3):
+    X = DATA.X.copy()
+    X[np.random.default_rng(seed).random(X.shape) < share] = np.nan
+    return X
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "alternating_projections", "rank": 3},
+        {"method": "stable", "sigma": 1e-3 / 120},
+        {"method": "godec", "rank": 3, "n_outliers": 720},
+        {"method": "online", "rank": 3, "alpha": 1e-2 / 120},
+    ],
+    ids=lambda o: o.get("method", "pcp"),
+)
+def test_missing_entries_are_found_by_every_method(options) -> None:
+    X, truth, _ = make_low_rank_plus_sparse(120, rank=3, density=0.05, missing=0.1, random_state=0)
+    model = RobustPCA(missing_values=np.nan, **options).fit(X)
+    assert model.rank_ == 3
+    low_rank, sparse = model.decompose(X)
+    missing = np.isnan(X)
+    assert relative(low_rank, truth) < 2e-2
+    assert relative(low_rank[missing], truth[missing]) < 2e-2
+    assert not sparse[missing].any()
+    assert np.all(np.isfinite(model.score_samples(X)))
+    again = model.inverse_transform(model.transform(X))
+    np.testing.assert_allclose(again, low_rank, atol=1e-12)
+
+
+def test_new_rows_with_missing_entries(model: RobustPCA) -> None:
+    clean, corrupted = new_rows(model)
+    corrupted[np.random.default_rng(5).random(corrupted.shape) < 0.2] = np.nan
+    corrupted[4] = np.nan
+    tolerant = RobustPCA(missing_values=np.nan).fit(DATA.X)
+    np.testing.assert_array_equal(tolerant.low_rank_, model.low_rank_)
+    low_rank, _ = tolerant.decompose(corrupted)
+    seen = np.arange(len(clean)) != 4
+    assert relative(low_rank[seen], clean[seen]) < 2e-3
+    assert not low_rank[4].any()  # nothing is known of it
+    assert not tolerant.transform(corrupted)[4].any()
+    assert tolerant.score_samples(corrupted)[4] == 0
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        model.transform(corrupted)
+    corrupted[0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        tolerant.transform(corrupted)
+
+
+@pytest.mark.parametrize("method", ["pcp", "online"])
+def test_a_row_or_column_with_nothing_in_it_is_one_clear_error(method) -> None:
+    rank = 2 if method == "online" else None
+    model = RobustPCA(method=method, rank=rank, missing_values=np.nan)
+    for index, line in ((3, "row 3"), ((slice(None), 5), "column 5")):
+        X = DATA.X.copy()
+        X[index] = np.nan
+        with pytest.raises(ValueError, match=f"{line} of X has no observed entry"):
+            model.fit(X)
+
+
+def test_scores_count_what_is_there(model: RobustPCA) -> None:
+    tolerant = RobustPCA(missing_values=np.nan).fit(DATA.X)
+    rows = incomplete()[:10]
+    z, alpha = tolerant.transform(rows), tolerant.transform_alpha_
+    r = np.abs(np.nan_to_num(rows - z @ tolerant.components_))
+    huber = np.where(r <= alpha, 0.5 * r * r, alpha * r - 0.5 * alpha**2)
+    np.testing.assert_allclose(tolerant.score_samples(rows), -huber.sum(axis=1), rtol=1e-6)
+
+
+def test_stable_is_the_solver_and_transforms_at_the_level_of_the_noise() -> None:
+    X = DATA.X + 1e-3 * np.random.default_rng(1).standard_normal(DATA.X.shape)
+    model = RobustPCA(method="stable", sigma=1e-3).fit(X)
+    result = stable_pcp(X, 1e-3)
+    np.testing.assert_array_equal(model.low_rank_, result.low_rank)
+    np.testing.assert_array_equal(model.sparse_, result.sparse)
+    assert (model.alpha_, model.dual_gap_) == (1 / np.sqrt(N), result.dual_gap)
+    assert model.transform_alpha_ == 1e-3
+    assert RobustPCA(method="stable", sigma=0.0).fit(DATA.X).transform_alpha_ > 0
+
+
+def test_godec_is_the_solver_and_transforms_at_the_level_of_the_noise() -> None:
+    X = DATA.X + 0.02 * np.random.default_rng(1).standard_normal(DATA.X.shape)
+    model = RobustPCA(method="godec", rank=RANK, n_outliers=500).fit(X)
+    result = godec(X, RANK, 500)
+    np.testing.assert_array_equal(model.low_rank_, result.low_rank)
+    np.testing.assert_array_equal(model.sparse_, result.sparse)
+    assert np.isnan(model.alpha_)
+    assert np.isnan(model.dual_gap_)
+    assert model.transform_alpha_ == pytest.approx(0.02, rel=0.2)
+
+
+class TestOnline:
+    @pytest.mark.parametrize("missing_values", [None, np.nan])
+    def test_fit_is_partial_fit_over_batches_to_the_bit(self, missing_values) -> None:
+        X = DATA.X if missing_values is None else incomplete()
+        options = {"method": "online", "rank": RANK, "missing_values": missing_values}
+        whole = RobustPCA(batch_size=30, **options).fit(X)
+        parts = RobustPCA(**options)
+        for start in range(0, N, 30):
+            assert parts.partial_fit(X[start : start + 30]) is parts
+        for name in ("components_", "singular_values_"):
+            assert getattr(whole, name).tobytes() == getattr(parts, name).tobytes()
+        assert whole.transform(X).tobytes() == parts.transform(X).tobytes()
+        assert whole.n_samples_seen_ == parts.n_samples_seen_ == N
+        assert (whole.n_iter_, whole.alpha_, whole.dual_gap_) == (
+            parts.n_iter_,
+            parts.alpha_,
+            parts.dual_gap_,
+        )
+
+    def test_it_finds_the_subspace_and_keeps_no_rows(self) -> None:
+        model = RobustPCA(method="online", rank=RANK).fit(DATA.X)
+        assert not hasattr(model, "low_rank_")
+        assert model.transform_alpha_ == model.alpha_
+        V = model.components_
+        assert relative(DATA.low_rank @ V.T @ V, DATA.low_rank) < 0.05
+        closer = RobustPCA(method="online", rank=RANK, alpha=0.1 * model.alpha_).fit(DATA.X)
+        low_rank, sparse = closer.decompose(DATA.X)
+        assert relative(low_rank, DATA.low_rank) < 0.02
+        assert relative(sparse, DATA.sparse) < 0.02
+
+    def test_the_solver_says_the_same(self) -> None:
+        model = RobustPCA(method="online", rank=RANK, batch_size=60, forgetting=0.99).fit(DATA.X)
+        first = online_robust_pca(DATA.X[:60], RANK, forgetting=0.99)
+        second = online_robust_pca(DATA.X[60:], state=first.state)
+        assert model.components_.tobytes() == second.components.tobytes()
+        assert model.n_iter_ == first.n_iter + second.n_iter
+
+    def test_only_it_has_partial_fit(self) -> None:
+        assert not hasattr(RobustPCA(), "partial_fit")
+        with pytest.raises(AttributeError, match="partial_fit"):
+            RobustPCA().partial_fit(DATA.X)
+        model = RobustPCA(method="online", rank=2)
+        assert hasattr(model, "partial_fit")
+
+    def test_fit_begins_anew_and_a_changed_parameter_is_noticed(self) -> None:
+        model = RobustPCA(method="online", rank=RANK).fit(DATA.X)
+        once = model.components_.copy()
+        np.testing.assert_array_equal(model.fit(DATA.X).components_, once)
+        assert model.n_samples_seen_ == N
+        with pytest.raises(ValueError, match=r"the first batch had .*'rank': 5.*fit begins anew"):
+            model.set_params(rank=2).partial_fit(DATA.X)
+        with pytest.raises(ValueError, match="X has 3 features, but RobustPCA is expecting 100"):
+            model.set_params(rank=RANK).partial_fit(np.ones((2, 3)))
+        model.set_params(method="pcp", rank=None).fit(DATA.X)
+        assert not hasattr(model, "n_samples_seen_")
+        assert hasattr(model, "low_rank_")
+        model.set_params(method="online", rank=2).partial_fit(DATA.X)
+        assert model.n_samples_seen_ == N
+
+    @pytest.mark.parametrize("scale", [1e-150, 1e150])
+    def test_scale(self, scale) -> None:
+        plain = RobustPCA(method="online", rank=RANK).fit(DATA.X)
+        scaled = RobustPCA(method="online", rank=RANK).fit(scale * DATA.X)
+        assert scaled.transform_alpha_ == pytest.approx(scale * plain.transform_alpha_)
+        np.testing.assert_allclose(
+            scaled.decompose(scale * DATA.X)[0] / scale, plain.decompose(DATA.X)[0], atol=1e-8
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"method": "alternating_projections", "rank": 1},
+        {"method": "stable", "sigma": 0.1},
+        {"method": "godec", "rank": 1, "n_outliers": 0},
+        {"method": "online", "rank": 1},
+    ],
+    ids=lambda o: o.get("method", "pcp"),
+)
+@pytest.mark.filterwarnings("ignore:alternating_projections took")  # what it says is right
+def test_small_and_plain_matrices_have_answers(options) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (1, 5), (6, 1), (3, 4)):
+        for X in (np.zeros(shape), np.full(shape, 3.0), rng.standard_normal(shape)):
+            model = RobustPCA(**options).fit(X)
+            assert model.components_.shape == (model.rank_, shape[1])
+            assert model.transform_alpha_ > 0
+            low_rank, sparse = model.decompose(X)
+            assert low_rank.shape == sparse.shape == X.shape
+            left = np.abs(X - low_rank - sparse)
+            assert np.all(left <= model.transform_alpha_ * (1 + 1e-9))
+
+
+def test_rows_are_transformed_in_tiles(model: RobustPCA, tmp_path) -> None:
+    rng = np.random.default_rng(2)
+    rows = rng.standard_normal((20_000, RANK)) @ model.components_
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    model.transform(mapped[:10])
+    for method in (model.transform, model.score_samples):
+        tracemalloc.start()
+        answer = method(mapped)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < answer.nbytes + 0.25 * rows.nbytes
+    tracemalloc.start()
+    model.decompose(mapped)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.25 * rows.nbytes  # the two parts of the answer
