@@ -18,7 +18,7 @@ import pytest
 import scipy.stats
 from safetensors.numpy import load_file
 
-from sparsecode import __version__, layers
+from sparsecode import __version__, layers, solvers
 from sparsecode.cli import COMMANDS, _terminal, main
 from sparsecode.cli._terminal import Progress, print_table
 from sparsecode.layers.formats import write_tensors
@@ -292,8 +292,6 @@ def test_decompose_splits_a_matrix(capsys, folder):
 
 
 def test_decompose_takes_the_solvers_defaults(capsys, folder, monkeypatch):
-    from sparsecode import solvers
-
     solve, seen = solvers.principal_component_pursuit, {}
 
     def spy(X, **options):
@@ -328,6 +326,65 @@ def test_decompose_says_what_the_certificate_is(capsys, folder, tol):
     assert what == ("duality gap" if tol == "0.1" else "residual")
     assert float(certificate) == pytest.approx(known.pop(what), rel=0.05)
     assert float(certificate) != pytest.approx(*known.values(), rel=0.05)
+
+
+def test_the_tolerances_of_decompose_are_the_solvers():
+    from sparsecode.cli.decompose import METHODS
+
+    for name, tol, _ in METHODS.values():
+        assert inspect.signature(getattr(solvers, name)).parameters["tol"].default == tol
+
+
+def noisy_parts(**kwargs):
+    rng = np.random.default_rng(0)
+    X = np.load("M.npy") + 1e-3 * rng.standard_normal((20, 20))
+    for index in kwargs.get("missing", ()):
+        X[index] = np.nan
+    np.save("X.npy", X)
+    return X
+
+
+def test_decompose_by_other_methods(capsys, folder):
+    X = noisy_parts()
+    for options, solve in (
+        (["--method", "stable", "--sigma", "1e-3"], lambda X: solvers.stable_pcp(X, 1e-3)),
+        (
+            ["--method", "alternating_projections", "--rank", "1", "--tol", "1e-2"],
+            lambda X: solvers.alternating_projections(X, 1, tol=1e-2),
+        ),
+        (
+            ["--method", "godec", "--rank", "1", "--n-outliers", "1"],
+            lambda X: solvers.godec(X, 1, 1),
+        ),
+    ):
+        arguments = ["decompose", "X.npy", "-o", "p.npz", "--force", *options]
+        status, out, err = in_process(capsys, *arguments)
+        assert (status, err) == (0, "")
+        parts, result = np.load("p.npz"), solve(X)
+        np.testing.assert_array_equal(parts["low_rank"], result.low_rank)
+        np.testing.assert_array_equal(parts["dual_gap"], result.dual_gap)
+        assert ("duality gap" in out) is (options[1] == "stable")
+
+
+def test_decompose_leaves_out_what_is_missing(capsys, folder):
+    X = noisy_parts(missing=[(2, 3), (5, 5)])
+    check_refused(capsys, folder, ["decompose", "X.npy", "-o", "x.npz"], "contains NaN")
+    assert main(["decompose", "X.npy", "-o", "p.npz", "--missing"]) == 0
+    parts = np.load("p.npz")
+    assert np.all(np.isfinite(parts["low_rank"]))
+    assert not parts["sparse"][np.isnan(X)].any()
+
+
+def test_decompose_maps_a_large_file(capsys, folder, monkeypatch):
+    from sparsecode._mapped import mapping_of
+    from sparsecode.cli import decompose
+
+    assert mapping_of(decompose.read_matrix("M.npy")) is None
+    assert main(["decompose", "M.npy", "-o", "read.npz"]) == 0
+    monkeypatch.setattr(decompose, "MAPPED", 100)
+    assert mapping_of(decompose.read_matrix("M.npy")) is not None
+    assert main(["decompose", "M.npy", "-o", "mapped.npz"]) == 0
+    assert Path("mapped.npz").read_bytes() == Path("read.npz").read_bytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, ">f8", np.int16, bool])
@@ -500,6 +557,17 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
         (["decompose", "M.npy", "-o", "x.npz", "--alpha", "0"], ["--alpha"]),
         (["decompose", "M.npy", "-o", "x.npz", "--tol", "-1"], ["--tol"]),
         (["decompose", "M.npy", "-o", "x.npz", "--max-iter", "0"], ["--max-iter"]),
+        (["decompose", "M.npy", "-o", "x.npz", "--rank", "2"], ["--rank", "--method pcp"]),
+        (["decompose", "M.npy", "-o", "x.npz", "--sigma", "1"], ["--sigma", "--method pcp"]),
+        (["decompose", "M.npy", "-o", "x.npz", "--method", "stable"], ["needs --sigma"]),
+        (
+            ["decompose", "M.npy", "-o", "x.npz", "--method", "alternating_projections"],
+            ["needs --rank"],
+        ),
+        (
+            ["decompose", "M.npy", "-o", "x.npz", "--method", "godec", "--rank", "1"],
+            ["needs --n-outliers"],
+        ),
         (["demo", "-o", "net.safetensors"], ["is a file", "-o"]),
         (["demo", "-o", "new", "--budget", "2"], ["--budget"]),
         (["demo", "-o", "new", "--seed", "-5"], ["--seed"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,29 @@ from sparsecode.cli._terminal import Progress, say
 if TYPE_CHECKING:
     import numpy as np
 
+    from sparsecode.solvers import SplitResult
+
+
+# The solver of each method, its tol, and the options it takes beside those that all take: whether
+# it has to have them. What works on batches of rows has no place here.
+METHODS = {
+    "pcp": ("principal_component_pursuit", 1e-7, {"alpha": False}),
+    "stable": ("stable_pcp", 1e-6, {"sigma": True, "alpha": False}),
+    "alternating_projections": ("alternating_projections", 1e-7, {"rank": True}),
+    "godec": ("godec", 1e-6, {"rank": True, "n_outliers": True}),
+}
+MAPPED = 2**28  # bytes; a larger file is read in tiles, and the parts are files beside it
+
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "decompose",
         help="split a matrix into low rank plus sparse (robust PCA)",
-        description="Split a matrix into low rank plus sparse by principal component pursuit. OUT "
-        "gets the arrays low_rank, sparse, singular_values, components, objective and dual_gap "
-        "(relative to the objective).",
+        description="Split a matrix into low rank plus sparse. OUT gets the arrays low_rank, "
+        "sparse, singular_values, components, objective and dual_gap (relative to the objective; "
+        "NaN by alternating_projections and godec). A file of more than 256 MiB is not read into "
+        "memory.",
         allow_abbrev=False,
     )
     parser.add_argument("input", metavar="M.npy", help="the matrix, as numpy.save writes it")
@@ -30,14 +45,34 @@ def add_parser(commands: Any) -> None:
         "-o", "--output", metavar="OUT.npz", required=True, help="the file to write"
     )
     parser.add_argument(
-        "--alpha", type=float, help="weight of the l1 norm; default 1/sqrt(longer side)"
+        "--method",
+        choices=tuple(METHODS),
+        default="pcp",
+        help="pcp: convex, finds the rank; stable: the same with noise; alternating_projections: "
+        "for a given rank, faster; godec: for a given rank and number of outliers, with noise; "
+        "default pcp",
+    )
+    parser.add_argument(
+        "--rank", type=int, help="of the low-rank part: alternating_projections and godec"
+    )
+    parser.add_argument("--n-outliers", type=int, help="entries that are wrong: godec")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        help="weight of the l1 norm: pcp and stable; default 1/sqrt(longer side)",
+    )
+    parser.add_argument(
+        "--sigma", type=float, help="standard deviation of the noise in an entry: stable"
+    )
+    parser.add_argument(
+        "--missing", action="store_true", help="entries that are NaN are unknown, and no error"
     )
     parser.add_argument(
         "--tol",
         type=float,
-        default=1e-7,
-        help="relative residual to stop at, once the duality gap is at most 1 %% of the "
-        "objective; default 1e-7",
+        help="relative residual to stop at, by pcp once the duality gap is at most 1 %% of the "
+        "objective; by stable the relative duality gap, by godec the last change of low_rank over "
+        "its norm; default 1e-7, by stable and godec 1e-6",
     )
     parser.add_argument("--max-iter", type=int, default=1000, help="iterations; default 1000")
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
@@ -48,44 +83,69 @@ def run(args: argparse.Namespace) -> int:
     """Read, split, write."""
     import numpy as np
 
-    from sparsecode._validation import check_int, check_real
     from sparsecode.layers.formats import write_tensors
-    from sparsecode.solvers import principal_component_pursuit
 
-    if args.alpha is not None:
-        check_real(args.alpha, "--alpha", low=0, open_low=True)
-    check_real(args.tol, "--tol", low=0)
-    check_int(args.max_iter, "--max-iter")
+    solve, options = _solver(args)
     check_files([args.input], [args.output], force=args.force)
     check_formats(args.output)
     X = read_matrix(args.input)
     with Progress("splitting") as progress:
-        result = principal_component_pursuit(
-            X,
-            alpha=args.alpha,
-            tol=args.tol,
-            max_iter=args.max_iter,
-            callback=lambda row: progress(int(row["n_iter"]), args.max_iter),
-        )
+        options["callback"] = lambda row: progress(int(row["n_iter"]), args.max_iter)
+        result = solve(X, **options)
     names = ("low_rank", "sparse", "singular_values", "components")
     arrays = {name: getattr(result, name) for name in names}
     numbers = {name: np.array(getattr(result, name)) for name in ("objective", "dual_gap")}
     write_tensors(args.output, {**arrays, **numbers})
     # The number compared with --tol: the gap, where that is what was left to do.
     limit = "duality gap" if result.certificate == result.dual_gap else "residual"
+    limit = "change" if args.method == "godec" else limit
+    gap = "" if np.isnan(result.dual_gap) else f"relative duality gap {result.dual_gap:.2g}, "
     say(
         f"rank {result.rank}, {np.count_nonzero(result.sparse):,} of {X.size:,} entries sparse, "
-        f"objective {result.objective:.6g}, relative duality gap {result.dual_gap:.2g}, "
+        f"objective {result.objective:.6g}, {gap}"
         f"certificate {result.certificate:.2g} (the relative {limit}), {result.n_iter} iterations"
     )
     say(f"wrote {args.output}")
     return 0
 
 
-def read_matrix(path: str, *, max_bytes: int = 16 * 2**30) -> np.ndarray:
+def _solver(args: argparse.Namespace) -> tuple[Callable[..., SplitResult], dict[str, Any]]:
+    """The solver of the method and its options, once they are known to fit."""
+    import numpy as np
+
+    from sparsecode import solvers
+    from sparsecode._validation import check_int, check_real, check_unused
+
+    name, tol, takes = METHODS[args.method]
+    given = {option: getattr(args, option) for option in ("rank", "n_outliers", "alpha", "sigma")}
+    flags = {option: "--" + option.replace("_", "-") for option in given}
+    others = {flags[option]: given[option] for option in given if option not in takes}
+    check_unused(f"--method {args.method}", **others)
+    for option, needed in takes.items():
+        if needed and given[option] is None:
+            raise ValueError(f"--method {args.method} needs {flags[option]}")
+    if args.alpha is not None:
+        check_real(args.alpha, "--alpha", low=0, open_low=True)
+    if args.sigma is not None:
+        check_real(args.sigma, "--sigma", low=0)
+    if args.rank is not None:
+        check_int(args.rank, "--rank")
+    if args.n_outliers is not None:
+        check_int(args.n_outliers, "--n-outliers", low=0)
+    tol = tol if args.tol is None else args.tol
+    options = {option: given[option] for option in takes} | {
+        "tol": check_real(tol, "--tol", low=0),
+        "max_iter": check_int(args.max_iter, "--max-iter"),
+        "missing_values": np.nan if args.missing else None,
+    }
+    return getattr(solvers, name), options
+
+
+def read_matrix(path: str, *, max_bytes: int = 2**40) -> np.ndarray:
     """Read a 2-D array of real numbers from ``.npy``; nothing in the file is executed.
 
-    The header is checked against the file and `max_bytes` before anything is allocated.
+    The header is checked against the file before anything is allocated. A file of more than 256 MiB
+    is mapped, one of more than `max_bytes` refused.
 
     Examples
     --------
@@ -101,14 +161,15 @@ def read_matrix(path: str, *, max_bytes: int = 16 * 2**30) -> np.ndarray:
     import numpy as np
 
     try:
-        _check_header(Path(path), max_bytes)
-        return np.load(path, allow_pickle=False)
+        large = _check_header(Path(path), max_bytes) > MAPPED
+        return np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
     # What struct, NumPy and its parser of headers raise on bytes that make no sense.
     except (ValueError, TypeError, EOFError, OverflowError, SyntaxError, struct.error) as error:
         raise ValueError(f"{path} cannot be read as a .npy matrix: {str(error)[:500]}") from error
 
 
-def _check_header(path: Path, max_bytes: int) -> None:
+def _check_header(path: Path, max_bytes: int) -> int:
+    """The bytes of data."""
     import numpy as np
 
     with open(path, "rb") as file:
@@ -132,3 +193,4 @@ def _check_header(path: Path, max_bytes: int) -> None:
         raise ValueError(
             f"its {needed} bytes are over the limit of {max_bytes}; split a part of it"
         )
+    return needed
