@@ -16,9 +16,9 @@ from sparsecode._scaling import from_units, to_units
 Rows = slice | np.ndarray  # adjacent ones, or any in ascending order
 
 
-def row_tiles(X: np.ndarray, n_entries: int = 2**19) -> list[slice]:
-    """Slices of the first axis, of about so many entries: four megabytes."""
-    height = max(1, n_entries // max(1, math.prod(X.shape[1:])))
+def row_tiles(X: np.ndarray, n_entries: int = 2**19, least: int = 1) -> list[slice]:
+    """Slices of the first axis, of about so many entries (four megabytes) and so many rows."""
+    height = max(least, n_entries // max(1, math.prod(X.shape[1:])))
     return [slice(start, start + height) for start in range(0, len(X), height)]
 
 

@@ -20,7 +20,7 @@ from sparsecode.solvers.filling import complete_rows
 from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
-from sparsecode.solvers.low_rank import LowRankFactors, effective_rank, truncated_svd, weighted_svd
+from sparsecode.solvers.low_rank import effective_rank, truncated_svd
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.nuclear import complete, singular_value_threshold
 from sparsecode.solvers.online_robust_pca import (
@@ -36,6 +36,12 @@ from sparsecode.solvers.splitting import admm
 from sparsecode.solvers.stable import stable_pcp
 from sparsecode.solvers.subspace import cosamp, subspace_pursuit
 from sparsecode.solvers.thresholding import htp, iht
+from sparsecode.solvers.weighted import (
+    LowRankFactors,
+    WeightedSpectrum,
+    weighted_spectrum,
+    weighted_svd,
+)
 
 __all__ = [
     "CodeResult",
@@ -50,6 +56,7 @@ __all__ = [
     "SplitResult",
     "Status",
     "SubspaceState",
+    "WeightedSpectrum",
     "admm",
     "alternating_projections",
     "code_certificates",
@@ -80,5 +87,6 @@ __all__ = [
     "stable_pcp",
     "subspace_pursuit",
     "truncated_svd",
+    "weighted_spectrum",
     "weighted_svd",
 ]

@@ -15,8 +15,9 @@ import numpy as np
 from sparsecode._mapped import scratch_like, zeros_like
 from sparsecode._threads import map_tiles
 from sparsecode.operators import spectral_norm
+from sparsecode.solvers._krylov import Leading
 from sparsecode.solvers._split import Bounds, tiles
-from sparsecode.solvers._svt import SPARE, Leading, WarmSVD, shrunk
+from sparsecode.solvers._svt import SPARE, WarmSVD, shrunk
 
 DRIFT = 0.1  # of the subgradient: while the steps are longer, the level stays
 

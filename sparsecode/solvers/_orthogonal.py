@@ -6,21 +6,24 @@ import numpy as np
 import scipy.linalg
 
 from sparsecode._mapped import row_tiles
+from sparsecode._scaling import from_units, magnitude, to_units
 
 
 def svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The thin SVD by divide and conquer; where that fails, by QR iterations."""
-    try:
-        return scipy.linalg.svd(X, full_matrices=False, lapack_driver="gesdd", check_finite=False)
-    except np.linalg.LinAlgError:
-        pass
-    try:
-        return scipy.linalg.svd(X, full_matrices=False, lapack_driver="gesvd", check_finite=False)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(
-            f"the SVD of a {X.shape} matrix failed in LAPACK by both of its methods; "
-            "look for entries of wildly different scale and rescale rows or columns"
-        ) from error
+    """The thin SVD by divide and conquer; where that fails, of `X` rescaled, then by QR."""
+    unit = np.ldexp(1.0, np.frexp(magnitude(X))[1])
+    for driver, scale in (("gesdd", 1.0), ("gesdd", unit), ("gesvd", unit)):
+        try:
+            U, s, Vt = scipy.linalg.svd(
+                to_units(X, scale), full_matrices=False, lapack_driver=driver, check_finite=False
+            )
+        except np.linalg.LinAlgError:
+            continue
+        return U, from_units(s, scale, name="a singular value"), Vt
+    raise ValueError(
+        f"the SVD of a {X.shape} matrix failed in LAPACK by both of its methods; "
+        "look for entries of wildly different scale and rescale rows or columns"
+    )
 
 
 def orthonormal(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

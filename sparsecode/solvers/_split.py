@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from sparsecode._mapped import row_tiles
 from sparsecode._validation import check_real, check_weights
-from sparsecode.solvers._svt import Leading
+from sparsecode.solvers._krylov import Leading
 
 
 def tiles(X: np.ndarray) -> list[slice]:
     """Rows that fit into a cache: what is written is still near when it is read."""
-    height = max(64, 2**16 // X.shape[1])
-    return [slice(start, start + height) for start in range(0, X.shape[0], height)]
+    return row_tiles(X, 2**16, 64)
 
 
 def size_of(X: np.ndarray) -> tuple[float, int]:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 import scipy.linalg
 
 from sparsecode._mapped import row_tiles
+from sparsecode.solvers._krylov import Leading, rough_svd, subspace_step
 from sparsecode.solvers._orthogonal import svd, triangular_factor
-from sparsecode.solvers.low_rank import subspace_step
 
 SMALL = 150  # up to this many rows or columns the full decomposition is taken
 SPARE = 10  # directions beyond those above the threshold: they show that none was missed
-
-
-class Leading(NamedTuple):
-    """The part of a singular value decomposition above a threshold."""
-
-    U: Any  # an array, or what has its rows: `U[rows]`
-    singular_values: np.ndarray
-    Vt: np.ndarray
 
 
 def shrunk(leading: Leading, threshold: float) -> Leading:
@@ -41,8 +31,15 @@ class WarmSVD:
     these rows of the matrix: of a tall one they are not formed.
     """
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype, *, by_rows: bool = False) -> None:
-        self.by_rows = by_rows
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: np.dtype,
+        n_threads: int = 1,
+        *,
+        by_rows: bool = False,
+    ) -> None:
+        self.n_threads, self.by_rows = n_threads, by_rows
         rng = np.random.RandomState(0)
         small, large = min(shape), max(shape)
         self.gram = large >= 3 * max(small, SMALL) and small <= 1000
@@ -80,10 +77,10 @@ class WarmSVD:
 
     def _by_subspace(self, M: np.ndarray, threshold: float) -> Leading | None:
         V = self.V
-        if V is None:  # nothing is known: a second step makes up for it
-            V = subspace_step(M, self.random(min(2 * self.spare, self.most)))[2].T
+        if V is None:
+            V = rough_svd(M, min(self.spare, self.most), self.n_threads).Vt.T
         while True:
-            U, s, Vt = subspace_step(M, V)
+            U, s, Vt = subspace_step(M, V, self.n_threads)
             rank = int(np.count_nonzero(s > threshold))
             if rank + self.spare // 2 <= s.size:
                 self.V = Vt[: rank + self.spare].T

@@ -11,23 +11,17 @@ from sparsecode._mapped import in_units, out_of_units, row_tiles, scratch_like
 from sparsecode._scaling import from_units, magnitude, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode.solvers._krylov import Leading, rough_svd
 from sparsecode.solvers._median import median_size
 from sparsecode.solvers._orthogonal import orthonormal, svd
 from sparsecode.solvers._result import SplitResult, Status
 from sparsecode.solvers._run import Callback, run, warn_unidentified
-from sparsecode.solvers.low_rank import rough_svd
 
 __all__ = ["alternating_projections"]
 
 
-class _Factors(NamedTuple):
-    U: np.ndarray
-    singular_values: np.ndarray
-    Vt: np.ndarray
-
-
 class _Split(NamedTuple):
-    factors: _Factors
+    factors: Leading
     cut: float  # residuals above it are outliers
     energy: float  # of the others
     n_outliers: int
@@ -174,10 +168,11 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
     share = max(0.5 / X.size**0.25, rank / X.size**0.5)  # of a singular value: what entries have
     typical = median_size(X)  # half of the entries are no larger, and no outliers
     below = scratch_like(X)
-    before, norm = np.inf, float(rough_svd(_cut_off(X, np.inf, below), 1)[1][0])
+    every = rough_svd(_cut_off(X, np.inf, below), 1, n_threads)
+    before, norm = np.inf, float(every.singular_values[0])
     while norm < 0.5 * before:  # what was taken away outweighed the rest
         cut = max(min(share * norm, 0.5 * magnitude(X)), typical)
-        factors = _Factors(*rough_svd(_cut_off(X, cut, below), rank))
+        factors = rough_svd(_cut_off(X, cut, below), rank, n_threads)
         before, norm = norm, float(factors.singular_values[0])
     level = 1.0
     del below
@@ -214,7 +209,7 @@ def _parts(
 
 
 def _without_outliers(
-    X: np.ndarray, factors: _Factors, cut: float, n_threads: int
+    X: np.ndarray, factors: Leading, cut: float, n_threads: int
 ) -> tuple[np.ndarray, np.ndarray, float, int]:
     """``Z V`` and ``U^T Z`` for `Z`, which is `X`, but `L` at the outliers; never formed whole."""
     from sparsecode.solvers._kernels.split import replace_outliers
@@ -234,7 +229,7 @@ def _without_outliers(
     return np.vstack(right), sum(left[1:], start=left[0]), sum(energies), sum(outliers)
 
 
-def _retracted(factors: _Factors, ZV: np.ndarray, UtZ: np.ndarray) -> tuple[_Factors, float]:
+def _retracted(factors: Leading, ZV: np.ndarray, UtZ: np.ndarray) -> tuple[Leading, float]:
     """The best approximation, of the same rank, of `Z` projected onto the tangent space.
 
     Also the first singular value that it leaves out.
@@ -246,7 +241,7 @@ def _retracted(factors: _Factors, ZV: np.ndarray, UtZ: np.ndarray) -> tuple[_Fac
     Q_right, R_right = orthonormal((UtZ - core @ Vt).T)
     zero = np.zeros((R_left.shape[0], R_right.shape[0]), dtype=core.dtype)
     A, s, Bt = svd(np.block([[core, R_right.T], [R_left, zero]]))
-    return _Factors(
+    return Leading(
         U @ A[:rank, :rank] + Q_left @ A[rank:, :rank],
         s[:rank],
         Bt[:rank, :rank] @ Vt + Bt[:rank, rank:] @ Q_right.T,

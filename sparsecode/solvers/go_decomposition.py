@@ -10,11 +10,11 @@ import numpy as np
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode.solvers._krylov import subspace_step
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._split import nothing, tiles
 from sparsecode.solvers._svt import SPARE, Leading
-from sparsecode.solvers.low_rank import subspace_step
 
 __all__ = ["godec"]
 

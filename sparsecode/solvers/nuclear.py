@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._threads import single_threaded_blas
+from sparsecode._threads import check_n_threads, single_threaded_blas
 from sparsecode._validation import (
+    RandomSource,
     check_array,
     check_exactly_one,
     check_int,
@@ -17,38 +18,47 @@ from sparsecode._validation import (
     check_real,
 )
 from sparsecode.operators import spectral_norm
+from sparsecode.solvers._krylov import Leading, Space, krylov
 from sparsecode.solvers._orthogonal import svd
 from sparsecode.solvers._result import CompletionResult, Status, SVDResult
 from sparsecode.solvers._run import Callback, as_history, run
-from sparsecode.solvers._svt import Leading, WarmSVD, above, shrunk
+from sparsecode.solvers._svt import WarmSVD, above, shrunk
+from sparsecode.solvers._tail import missed, squared_distance, squared_norm
 
 __all__ = ["complete", "singular_value_threshold"]
 
 
-def singular_value_threshold(X: Any, threshold: float, *, tol: float = 1e-7) -> SVDResult:
+def singular_value_threshold(
+    X: Any, threshold: float, *, tol: float = 1e-7, n_threads: int | None = None
+) -> SVDResult:
     r"""The proximal operator of the nuclear norm: singular values, each less by the threshold.
 
     .. math:: \min_Y \tfrac12 \|X - Y\|_F^2 + t \|Y\|_*, \qquad
               Y = U \operatorname{diag}(\max(\sigma - t, 0)) V^T
 
-    Only what is above the threshold is computed, in a subspace that grows until nothing above it
-    is missed; where that is no less work, or the certificate is not small enough, the exact
+    Only what is above the threshold is computed, in a block Krylov space that grows until nothing
+    above it is missed and the certificate is small enough; where that is no less work, the exact
     singular value decomposition is.
 
     Parameters
     ----------
     X : array of shape (m, n)
-        The matrix; float32 or float64 is computed in its own precision.
+        The matrix; float32 or float64 is computed in its own precision, float16 and bfloat16 in
+        float32, in which the factors come back.
     threshold : float
         At least 0.
     tol : float, default=1e-7
         The certificate that the answer of the subspace has to have.
+    n_threads : int, optional
+        Threads; None means the cores this process was given, 1 inside a joblib worker.
 
     Returns
     -------
     SVDResult
         `U`, `singular_values` (what is left of them, all positive), `Vt`, `error` (the Frobenius
-        norm of ``X - Y``), and `certificate`: the duality gap over ``0.5 * ||X||_F^2``.
+        norm of ``X - Y``), and `certificate`: the duality gap over ``0.5 * ||X||_F^2``, 0 for the
+        exact decomposition. In a subspace it rests on Lanczos estimates of what that may have
+        missed, each of which is too low with probability less than ``7e-8 * sqrt(n)``.
 
     Raises
     ------
@@ -69,22 +79,21 @@ def singular_value_threshold(X: Any, threshold: float, *, tol: float = 1e-7) -> 
     """
     X = check_array(X, "X")
     threshold = check_real(threshold, "threshold", low=0)
-    tol = check_real(tol, "tol", low=0)
+    tol, n_threads = check_real(tol, "tol", low=0), check_n_threads(n_threads)
     unit = unit_of(magnitude(X), X.dtype)
     X, t = to_units(X, unit), threshold / unit
-    leading, certificate, n_iter = _partial(X, t, tol)
-    if not certificate <= tol:
-        leading = shrunk(above(*svd(X), t), t)
-        certificate, n_iter = _gap(X, leading, t), n_iter + 1
-    U, s, Vt = leading
-    error = float(np.linalg.norm(X - (U * s) @ Vt))
+    leading, certificate, n_iter = _partial(X, t, tol, n_threads)
+    if leading is None:
+        leading, certificate, n_iter = above(*svd(X), t), 0.0, n_iter + 1
+    U, s, Vt = shrunk(leading, t)
+    squared = squared_distance(X, U * s, Vt, n_threads)
     nuclear = float(s.sum(dtype=np.float64))
     return SVDResult(
         U=np.ascontiguousarray(U),
         singular_values=from_units(s, unit, name="singular_values"),
         Vt=np.ascontiguousarray(Vt),
-        error=error * unit,
-        objective=(0.5 * error * error + t * nuclear) * unit * unit,
+        error=float(np.sqrt(squared)) * unit,
+        objective=(0.5 * squared + t * nuclear) * unit * unit,
         certificate=certificate,
         n_iter=n_iter,
         status=Status.CONVERGED,
@@ -92,21 +101,73 @@ def singular_value_threshold(X: Any, threshold: float, *, tol: float = 1e-7) -> 
     )
 
 
-def _partial(X: np.ndarray, threshold: float, tol: float) -> tuple[Leading, float, int]:
-    """What a few steps in a subspace find, its certificate, and how many they were."""
-    values = WarmSVD(X.shape, X.dtype)
-    most, n_iter, certificate = 1 if values.full else 10, 0, np.inf
-    while n_iter < most and certificate > tol:
-        leading, n_iter = shrunk(values.above(X, threshold), threshold), n_iter + 1
-        certificate = _gap(X, leading, threshold)
-    return leading, certificate, n_iter
+def _partial(
+    X: np.ndarray, threshold: float, tol: float, n_threads: int
+) -> tuple[Leading | None, float, int]:
+    """What is above the threshold in a Krylov space, its certificate, and of how many blocks.
+
+    None where the space would have to be so large that the whole is no more work.
+    """
+    small, n_iter, size = min(X.shape), 0, 0
+    if small <= 400 or threshold == 0:
+        return None, np.inf, n_iter
+    rng, energy = np.random.RandomState(0), squared_norm(X)
+    for space in krylov(X, min(16 * (small // 1000 + 1), 64), rng, n_threads):
+        if 2 * len(space.core) > small:
+            break
+        n_iter += 1
+        if len(space.core) < 1.2 * size:
+            continue
+        size = len(space.core)
+        with single_threaded_blas():
+            values = np.linalg.svd(space.core, compute_uv=False)
+            if values[-1] > threshold:
+                continue
+            certificate = _gap(X, space, threshold, tol, energy, rng, n_threads)
+            if certificate <= tol:
+                rank = int(np.count_nonzero(values > threshold))
+                return space.leading(rank, n_threads), certificate, n_iter
+    return None, np.inf, n_iter
 
 
-def _gap(X: np.ndarray, leading: Leading, threshold: float) -> float:
-    """The duality gap of a thresholded matrix over the objective at zero."""
-    U, s, Vt = leading
-    Y = (U * s) @ Vt
-    return _completion_gap(X - Y, Y, s, threshold, float(np.vdot(X, X)))
+def _gap(
+    X: np.ndarray,
+    space: Space,
+    threshold: float,
+    tol: float,
+    energy: float,
+    rng: RandomSource,
+    n_threads: int,
+) -> float:
+    """The duality gap of what is above the threshold in `space`, over the objective at zero.
+
+    With ``E`` the core less its thresholded part, `B` its first `k` columns and `S` its last
+    block, the residual of `Y` has ``R^T R = V E^T E V^T + X^T (I - U U^T) X``, and the second term
+    is zero on the first `k` columns of `V`, at most `missed` less what `E` has of it on the others.
+    """
+    k, width = len(space.core), len(space.core.T) - len(space.core)
+    _, s, Qt = np.linalg.svd(space.core, full_matrices=False)
+    rest = np.minimum(s, threshold)
+    known = (Qt.T * rest**2) @ Qt
+    beyond = space.core[:, k:]
+    known[k:, k:] -= beyond.T @ beyond
+    over = s[s > threshold] - threshold
+    squared = energy - float(np.sum(s**2 - rest**2))
+    for low, high in missed(X, space.V[:, :k], rng, n_threads):
+        gaps = []
+        for most in (low, high):
+            if most > threshold**2:
+                gaps.append(np.inf)
+                continue
+            whole = known.copy()
+            whole[k:, k:] += most * np.eye(width)
+            norm = np.sqrt(max(np.linalg.eigvalsh(whole)[-1], 0.0))
+            scale = min(1.0, threshold / norm) if norm > 0 else 1.0
+            gap = 0.5 * (1 - scale) ** 2 * squared + (1 - scale) * threshold * float(over.sum())
+            gaps.append(gap / (0.5 * energy))
+        if gaps[1] <= tol or gaps[0] > tol:
+            break
+    return gaps[1]
 
 
 def _completion_gap(

@@ -14,10 +14,11 @@ from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
 from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._huber import estimates
+from sparsecode.solvers._krylov import Leading
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._split import Bounds, nothing, size_of, tiles
-from sparsecode.solvers._svt import Leading, WarmSVD, shrunk
+from sparsecode.solvers._svt import WarmSVD, shrunk
 
 __all__ = ["principal_component_pursuit"]
 
@@ -43,12 +44,12 @@ def _pursuit(X: np.ndarray, bounds: Bounds, tol: float, n_threads: int) -> Itera
     """
     if tol >= 800 * float(np.finfo(X.dtype).eps):
         for way, most in ((_augmented_lagrangian, 2), (_from_above, 3)):
-            values = WarmSVD(X.shape, X.dtype, by_rows=True)
+            values = WarmSVD(X.shape, X.dtype, n_threads, by_rows=True)
             for split in way(X, bounds, tol, values, n_threads):
                 yield split
                 if values.n_whole >= most:
                     break
-    values = WarmSVD(X.shape, X.dtype, by_rows=True)
+    values = WarmSVD(X.shape, X.dtype, n_threads, by_rows=True)
     yield from _augmented_lagrangian(X, bounds, tol, values, n_threads)
 
 

@@ -181,7 +181,7 @@ def _splits(
     X: np.ndarray, bounds: Bounds, radius: float, tol: float, n_threads: int
 ) -> Iterator[_Split]:
     """The gap of an estimate costs more than the estimate: it has to be promising."""
-    values = WarmSVD(X.shape, X.dtype, by_rows=True)
+    values = WarmSVD(X.shape, X.dtype, n_threads, by_rows=True)
     goal, known = 2 * tol, 2 * tol
     for estimate in estimates(X, bounds, radius, SLACK * tol, values, n_threads):
         s, noise = estimate.leading.singular_values, estimate.noise

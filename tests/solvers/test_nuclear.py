@@ -44,6 +44,35 @@ def test_the_certificate_bounds_the_distance() -> None:
         assert result.certificate <= tol
 
 
+SIZE = 450  # large enough for a subspace
+DENSE = {
+    "slow": np.arange(1, SIZE + 1) ** -0.5,
+    "flat": np.linspace(1, 0.9, SIZE),
+    "many equal": np.r_[np.ones(40), np.full(SIZE - 40, 0.5)],
+}
+
+
+@pytest.mark.parametrize("kind", ["f", "d"])
+@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("share", [0.97, 0.3, 0.1, 0.0])
+def test_nothing_above_the_threshold_is_missed_where_values_are_dense(name, share, kind) -> None:
+    s = DENSE[name]
+    rng = np.random.default_rng(7)
+    U, V = (np.linalg.qr(rng.standard_normal((size, SIZE)))[0] for size in (SIZE + 20, SIZE))
+    X, best = (((U * values) @ V.T).astype(kind) for values in (s, np.maximum(s - share, 0)))
+    result = singular_value_threshold(X, share)
+    assert result.converged
+    assert result.singular_values.size == np.count_nonzero(s > share)
+    Y = (result.U.astype("d") * result.singular_values) @ result.Vt
+    gap, rounding = result.certificate * 0.5 * np.sum(s**2), np.finfo(kind).eps ** 2 * np.sum(s**2)
+    assert 0.5 * np.linalg.norm(Y - best) ** 2 <= gap + 100 * rounding
+    assert result.error == pytest.approx(np.linalg.norm(X - Y), rel=1e-4, abs=1e-4)
+    if result.singular_values.size < 50:
+        assert result.n_iter < 14
+    else:  # the subspace would be half of all: the exact decomposition
+        assert result.certificate == 0
+
+
 @pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e150, 1e200])
 def test_scale(scale) -> None:
     X = np.random.default_rng(2).standard_normal((30, 20))

@@ -39,7 +39,7 @@ from sparsecode.layers.factorizations._values import (
     width_of,
 )
 from sparsecode.layers.factorizations.sparse import Sparse
-from sparsecode.solvers.low_rank import gram_root
+from sparsecode.solvers.weighted import gram_root
 
 RATIOS: tuple[float, ...] = (1.25, 2.0, 4.0)  # atoms to nonzeros an output
 FIRST_ROUNDS = 3  # for each of them, before all but the best are dropped

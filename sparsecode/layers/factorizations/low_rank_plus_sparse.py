@@ -30,7 +30,7 @@ from sparsecode.layers.factorizations._values import Format, check_format, decod
 from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
 from sparsecode.layers.factorizations.sparse import Sparse, from_support
 from sparsecode.solvers import principal_component_pursuit
-from sparsecode.solvers.low_rank import gram_root
+from sparsecode.solvers.weighted import gram_root
 
 AT_REST = 1e-4  # a round in the full metric that gains no more is the last
 INNER = 6  # conjugate gradients in a round; the last refit goes to the end
