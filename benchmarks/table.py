@@ -22,6 +22,7 @@ TITLES = {
     "batch_lasso": ("Lasso codes of many signals", "worst evaluated gap"),
     "omp": ("Greedy pursuits", "mean residual norm"),
     "robust_pca": ("Low rank plus sparse", "error of the low-rank part"),
+    "truncated_svd": ("A truncated SVD", "error over the optimal one, less 1"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
@@ -181,6 +182,12 @@ CLAIMS = [
         ),
         None,
         15,
+    ),
+    Claim(
+        "truncated_svd",
+        "rank 256 against the better of randomized_svd and fbpca",
+        lambda rows: min(against_best(rows, ("scikit-learn", "fbpca"))),
+        1,
     ),
     Claim(
         "first_call",
