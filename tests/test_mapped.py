@@ -149,8 +149,8 @@ def watch():
         time.sleep(0.002)
 
 {work}
-first = make_low_rank_plus_sparse(900, n_features=200, rank=3, density=0.1, random_state=0)[0]
-work(first)  # compiles
+parts = {{"rank": 3, "density": 0.1, "missing": 0.05, "random_state": 0}}
+work(make_low_rank_plus_sparse(900, n_features=200, **parts)[0])  # compiles
 X = np.load({path!r}, mmap_mode="r")
 running, peaks, before = True, [], anonymous()
 thread = threading.Thread(target=watch)

@@ -42,8 +42,8 @@ class RobustPCA(Transformer):
     - ``"pcp"``, principal component pursuit: :math:`\min_{L + S = X} \|L\|_* + \alpha \|S\|_1`;
       convex, it needs no rank, and has a duality gap.
     - ``"stable"``, the same with dense noise of standard deviation `sigma` beside the two parts.
-    - ``"alternating_projections"``, a matrix of given rank plus outliers: faster, and it bears more
-      outliers, but without a bound.
+    - ``"alternating_projections"``, a matrix of low rank plus outliers: faster, above all where the
+      rank is given, and it bears more outliers, but without a bound.
     - ``"godec"``, a matrix of given rank plus as many outliers as are told, the rest noise.
     - ``"online"``, batches of rows, each of which is read once: for streams, video, and what does
       not fit into memory; `partial_fit` takes the next batch.
@@ -60,8 +60,8 @@ class RobustPCA(Transformer):
     method : {"pcp", "stable", "alternating_projections", "godec", "online"}, default="pcp"
         How `fit` splits the data. A parameter that the method does not use is an error.
     rank : int, optional
-        The rank of the low-rank part: `alternating_projections`, `godec` and `online`, where it is
-        the largest allowed, need it; the others find it.
+        The rank of the low-rank part: `godec` and `online`, where it is the largest allowed, need
+        it; `alternating_projections` is faster with it; the others find it.
     alpha : float, optional
         The weight of the l1 norm in `fit`. By `pcp` and `stable` over the weight of the nuclear
         norm, by default ``1 / sqrt(max(X.shape))``, which needs no tuning under the conditions of

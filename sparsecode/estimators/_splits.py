@@ -25,7 +25,7 @@ class Method(NamedTuple):
 METHODS = {
     "pcp": Method(principal_component_pursuit, {"alpha": False}),
     "stable": Method(stable_pcp, {"sigma": True, "alpha": False}),
-    "alternating_projections": Method(alternating_projections, {"rank": True}),
+    "alternating_projections": Method(alternating_projections, {"rank": False}),
     "godec": Method(godec, {"rank": True, "n_outliers": True}),
     "online": Method(
         online_robust_pca, {"rank": True, "alpha": False, "forgetting": False, "batch_size": False}

@@ -25,11 +25,19 @@ class _Split(NamedTuple):
     cut: float  # residuals above it are outliers
     energy: float  # of the others
     n_outliers: int
+    settled: bool = True  # else its rank is on trial
+
+    @property
+    def residual(self) -> float:
+        """``||X - L - S||_F / ||L||_F``."""
+        residual = float(np.sqrt(self.energy))
+        size = float(np.linalg.norm(self.factors.singular_values))
+        return residual / size if size > 0 else float(residual > 0)
 
 
 def alternating_projections(
     X: Any,
-    rank: int,
+    rank: int | None = None,
     *,
     decay: float = 0.7,
     tol: float = 1e-7,
@@ -56,8 +64,10 @@ def alternating_projections(
     X : array of shape (n_samples, n_features)
         The matrix; float32 or float64 is computed in its own precision. Where it is a `np.memmap`,
         so is all else of its size, in nameless files beside it.
-    rank : int
-        From 1 to ``min(X.shape)``.
+    rank : int, optional
+        From 1 to ``min(X.shape)``. None takes the least rank that leaves no more than half of the
+        entries as outliers: of a smaller one more and more are, and the trial soon ends. It takes
+        about as long as a few ranks that are given.
     decay : float, default=0.7
         The factor by which the threshold falls from one iteration to the next, between 0 and 1.
         A smaller one is faster, a larger one bears more outliers.
@@ -111,7 +121,7 @@ def alternating_projections(
     (True, True)
     """
     X = check_matrix(X, missing_values)
-    rank = check_int(rank, "rank", high=min(X.shape))
+    rank = None if rank is None else check_int(rank, "rank", high=min(X.shape))
     decay = check_real(decay, "decay", low=0, high=1, open_low=True, open_high=True)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     tol = max(tol, 8 * float(np.finfo(X.dtype).eps))
@@ -120,17 +130,18 @@ def alternating_projections(
     X = in_units(X, unit)
 
     def measure(split: _Split) -> dict[str, float]:
-        residual = float(np.sqrt(split.energy))
-        size = float(np.linalg.norm(split.factors.singular_values))
         return {
-            "objective": 0.5 * residual * residual * unit * unit,
-            "certificate": residual / size if size > 0 else float(residual > 0),
+            "objective": 0.5 * split.energy * unit * unit,
+            "certificate": split.residual if split.settled else np.inf,
             "outliers": split.n_outliers,
+            "rank": split.factors.singular_values.size,
         }
 
     with single_threaded_blas():  # its threads lose more on small factors than they win
         split, ending = run(
-            _projections(X, rank, decay, n_threads),
+            _projections(X, rank, decay, n_threads)
+            if rank is not None
+            else _of_least_rank(X, tol, decay, n_threads),
             measure,
             tol=tol,
             max_iter=max_iter,
@@ -154,6 +165,52 @@ def alternating_projections(
         dual_gap=np.nan,
         **ending,
     )
+
+
+def _of_least_rank(X: np.ndarray, tol: float, decay: float, n_threads: int) -> Iterator[_Split]:
+    """One rank after the other, until it is known which is the least that bears few outliers.
+
+    Twice the last while they are too small, and, should that be too large already, the one before
+    the largest fall of its singular values. Of one that is enough the same is tried, then the one
+    below that, to see that it is too small.
+    """
+    n_known = sum(int(np.count_nonzero(~np.isnan(X[rows]))) for rows in row_tiles(X))
+    most = _largest_identified(n_known // 2, X.shape)
+    failed, enough, rank, doubled = 0, most + 1, 1, 1
+    best: _Split | None = None
+    while failed + 1 < enough:
+        for split in _projections(X, rank, decay, n_threads):
+            if 2 * split.n_outliers > n_known or split.residual <= tol:
+                break
+            yield split._replace(settled=False)
+        guess = _before_the_fall(split.factors, failed)
+        if 2 * split.n_outliers <= n_known:
+            first, best, enough = best is None, split, rank
+            rank = guess if first and failed < guess else rank - 1
+        elif best is not None:
+            failed = rank
+            rank = (failed + enough) // 2
+        elif rank == doubled and failed < guess:
+            rank = guess
+        else:
+            failed, doubled = doubled, min(2 * doubled, most)
+            rank = doubled
+    if best is None:  # whatever is chosen is not identified, and will be called so
+        yield from _projections(X, most, decay, n_threads)
+    else:
+        yield best
+
+
+def _largest_identified(n_inliers: int, shape: tuple[int, int]) -> int:
+    """The largest rank, 1 at least, whose degrees of freedom are no more than these entries."""
+    ranks = np.arange(1, min(shape) + 1)
+    return max(1, int(np.count_nonzero(ranks * (sum(shape) - ranks) <= n_inliers)))
+
+
+def _before_the_fall(factors: Leading, low: int) -> int:
+    """The rank above `low`, and below that of the factors, after which most is lost."""
+    s = np.maximum(factors.singular_values[low:], np.finfo(np.float32).tiny)
+    return low + 1 + int(np.argmax(s[:-1] / s[1:])) if s.size > 1 else low
 
 
 def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iterator[_Split]:

@@ -81,9 +81,10 @@ def truncated_svd(
     SVDResult
         `U`, `singular_values`, `Vt`, `error` (the Frobenius norm of the residual) and
         `certificate`: the error over the optimal one of this rank is at most 1 + this; 0 is that of
-        the exact SVD, and of an error of ``max(m, n)`` roundings of ``||X||_F`` or less. It rests on the largest sum that the leading eigenvalues of ``X^T X`` can
-        have for what is known of it, and on Lanczos estimates of what the subspace may have missed,
-        each of which is too low with probability less than ``7e-8 * sqrt(n)``.
+        the exact SVD, and of an error of ``max(m, n)`` roundings of ``||X||_F`` or less. It rests
+        on the largest sum that the leading eigenvalues of ``X^T X`` can have for what is known of
+        it, and on Lanczos estimates of what the subspace may have missed, each of which is too low
+        with probability less than ``7e-8 * sqrt(n)``.
 
     Raises
     ------

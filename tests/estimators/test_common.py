@@ -357,7 +357,7 @@ class TestBadInput:
         (RobustPCA(transform_alpha=-1.0), "transform_alpha has to be a finite number"),
         (RobustPCA(method="pca"), "method has to be one of 'alternating_projections', .* 'pcp'"),
         (RobustPCA(rank=2), "rank is not used by pcp"),
-        (RobustPCA(method="alternating_projections"), "needs rank"),
+        (RobustPCA(method="godec", n_outliers=1), "needs rank"),
         (
             RobustPCA(method="alternating_projections", rank=1, alpha=0.1),
             "alpha is not used by alternating_projections",

@@ -44,6 +44,35 @@ def test_the_parts_of_the_result_fit_together() -> None:
     assert result.history["outliers"][-1] == np.count_nonzero(result.sparse) == 240
 
 
+@pytest.mark.parametrize(("rank", "density"), [(1, 0.2), (13, 0.1), (5, 0.3)])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_the_rank_is_found(rank, density, noise) -> None:
+    X, low_rank, _ = make_low_rank_plus_sparse(200, rank=rank, density=density, random_state=1)
+    X += noise * low_rank.std() * np.random.default_rng(0).standard_normal(X.shape)
+    found = alternating_projections(X, tol=1.5 * noise or 1e-7)
+    assert found.converged
+    assert found.rank == rank
+    given = alternating_projections(X, rank, tol=1.5 * noise or 1e-7)
+    assert distance(found, low_rank) < max(1.1 * distance(given, low_rank), 1e-6)
+    *before, last = found.history["certificate"]  # ranks on trial have none
+    assert np.isinf(before).all()
+    assert last == found.certificate < np.inf
+
+
+def test_the_rank_is_the_least_that_half_of_the_entries_bear() -> None:
+    X, low_rank, _ = make_low_rank_plus_sparse(
+        90, n_features=200, rank=3, density=0.1, missing=0.2, random_state=6
+    )
+    found = alternating_projections(X, missing_values=np.nan)
+    assert found.rank == 3
+    assert distance(found, low_rank) < 1e-6
+    noise = np.random.default_rng(0).standard_normal((50, 40))
+    with pytest.warns(ConvergenceWarning, match="took all but"):
+        assert alternating_projections(noise).status is Status.INACCURATE
+    assert alternating_projections(np.zeros((6, 5))).rank == 0
+    assert alternating_projections(np.ones((6, 5))).rank == 1
+
+
 def test_it_agrees_with_principal_component_pursuit() -> None:
     X, _, _ = make_low_rank_plus_sparse(120, rank=5, density=0.05, random_state=2)
     convex, projected = principal_component_pursuit(X), alternating_projections(X, rank=5)
