@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
+from sparsecode._threads import check_n_threads, single_threaded_blas
 from sparsecode._validation import (
     check_array,
     check_int,
@@ -19,10 +18,9 @@ from sparsecode._validation import (
     check_unused,
     refuse_missing,
 )
-from sparsecode.operators import spectral_norm
-from sparsecode.solvers._orthogonal import svd
+from sparsecode.solvers._factored import Sums, best_basis, grown, in_basis, ridge_of
 from sparsecode.solvers._result import Result
-from sparsecode.solvers._rows import fit_rows, half_squares, height_of_tiles
+from sparsecode.solvers._rows import half_squares
 from sparsecode.solvers._run import Callback, run
 
 __all__ = ["OnlineResult", "SubspaceState", "online_robust_pca"]
@@ -327,63 +325,27 @@ def _median_size(X: np.ndarray) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def _ridge(alpha: float, basis: np.ndarray) -> float:
-    """The weight of the nuclear norm, over alpha as in pursuit of a matrix with as many rows."""
-    return alpha * float(np.sqrt(basis.shape[1]))
-
-
-class _Sums(NamedTuple):
-    """What rows say of the basis: the surrogate, but for the ridge of the basis itself."""
-
-    moment: np.ndarray
-    cross: np.ndarray
-    fixed: float
-    residuals: float
-
-    def plus(self, other: _Sums, weight: float = 1.0) -> _Sums:
-        """With so many times what other rows say."""
-        return _Sums(
-            self.moment + weight * other.moment,
-            self.cross + weight * other.cross,
-            self.fixed + weight * other.fixed,
-            self.residuals + weight * other.residuals,
-        )
-
-    def padded(self, size: int) -> _Sums:
-        """With directions in which these rows have no coordinates."""
-        more = (0, size - len(self.moment))
-        return self._replace(
-            moment=np.pad(self.moment, more), cross=np.pad(self.cross, (more, (0, 0)))
-        )
-
-    def transformed(self, T: np.ndarray, ridge: float) -> _Sums:
-        """In the coordinates ``T z``."""
-        moment = T @ self.moment @ T.T
-        change = 0.5 * ridge * float(np.trace(moment) - np.trace(self.moment))
-        return self._replace(moment=moment, cross=T @ self.cross, fixed=self.fixed + change)
-
-
 def _passes(state: SubspaceState, X: np.ndarray, n_threads: int) -> Iterator[_Pass]:
     """Rows in the basis, the basis for the rows, and the scales of both: each at its best."""
     weight, V = state.weight, state.basis
     if state.held is not None:
         weight = max(weight, _median_size(X))
-    past = _Sums(state.moment, state.cross, state.fixed, state.residuals)
+    past = Sums(state.moment, state.cross, state.fixed, state.residuals)
     fade = state.forgetting ** len(X)
     while True:
-        ridge = _ridge(weight, V)
-        rows = _in_basis(X, V, weight, ridge, n_threads)
-        larger = _grown(V, rows.clipped, ridge, state.rank)
+        ridge = ridge_of(weight, V)
+        rows = in_basis(X, V, weight, ridge, n_threads)
+        larger = grown(V, rows.clipped, ridge, state.rank)
         if len(larger) > len(V):
             V, past = larger, past.padded(len(larger))
-            rows = _in_basis(X, V, weight, ridge, n_threads)
+            rows = in_basis(X, V, weight, ridge, n_threads)
         sums = rows.sums.plus(past, fade)
         hessian = sums.moment + ridge * np.eye(len(V))
         bound = float(np.sqrt(sums.residuals * np.trace(sums.moment)))
         gradient = float(np.linalg.norm(hessian @ V - sums.cross))
         certificate = gradient / bound if bound > 0 else 0.0
         objective = sums.fixed + float(np.vdot(V, 0.5 * (hessian @ V) - sums.cross))
-        V, T = _best_basis(sums, ridge)
+        V, T = best_basis(sums, ridge)
         past, sums = (part.transformed(T, ridge) for part in (past, sums))
         yield _Pass(
             replace(state, basis=V, **sums._asdict()),
@@ -396,69 +358,6 @@ def _passes(state: SubspaceState, X: np.ndarray, n_threads: int) -> Iterator[_Pa
         weight = max(COOLING * weight, state.weight)
 
 
-def _best_basis(sums: _Sums, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-    """The minimiser for the coordinates of all rows, then both balanced; `T` of the coordinates.
-
-    Of all factors of the same low-rank parts these have the least squares, whose sum is twice the
-    nuclear norm. Alternating steps alone get there, but slowly.
-    """
-    values, vectors = np.linalg.eigh(sums.moment)
-    values = np.maximum(values, 0)[:, None]
-    V = (vectors.T @ sums.cross) / (values + ridge)
-    _, s, Vt = svd(np.sqrt(values) * V)
-    rank = int(np.count_nonzero(s > 1e-12 * s[:1]))
-    root, Vt = np.sqrt(s[:rank, None]), Vt[:rank]
-    return root * Vt, (Vt @ (vectors @ V).T) / root
-
-
-class _Solved(NamedTuple):
-    low_rank: np.ndarray
-    clipped: np.ndarray
-    sums: _Sums
-    gap: float
-
-
-def _in_basis(X: np.ndarray, V: np.ndarray, alpha: float, ridge: float, n_threads: int) -> _Solved:
-    """The rows solved in a basis, and the sums over them, tile by tile."""
-    W = np.ascontiguousarray(V.T)
-    gram, low_rank, clipped = W.T @ W, np.empty(X.shape), np.empty(X.shape)
-
-    def solve(rows: slice) -> tuple[_Sums, float]:
-        z, L, at_zero = fit_rows(X[rows], W, gram, alpha, ridge)
-        left = np.nan_to_num(X[rows] - L)
-        c = np.clip(left, -alpha, alpha)
-        low_rank[rows], clipped[rows] = L, c
-        fixed = half_squares(L + c).sum() + ridge * half_squares(z).sum()
-        fixed += alpha * np.abs(left - c).sum()
-        # The dual point is `c`: what is left of the gap is the square of the gradient.
-        gaps = half_squares(ridge * z - c @ W) / ridge
-        gap = np.max(gaps / np.where(gaps > 0, at_zero, 1))
-        energy = 2 * float(half_squares(c).sum())
-        return _Sums(z.T @ z, z.T @ (L + c), float(fixed), energy), float(gap)
-
-    height = height_of_tiles(X.shape[1])
-    tiles = [slice(start, start + height) for start in range(0, len(X), height)]
-    sums, gaps = zip(*map_tiles(solve, tiles, n_threads), strict=True)
-    return _Solved(low_rank, clipped, reduce(_Sums.plus, sums), max(gaps))
-
-
-def _grown(V: np.ndarray, clipped: np.ndarray, ridge: float, rank: int) -> np.ndarray:
-    """The basis and, up to `rank`, the directions that the nuclear norm does not hold back.
-
-    In those of the basis the clipped residuals are at its bound when all is done.
-    """
-    room = rank - len(V)
-    if room == 0:
-        return V
-    Q = V / np.linalg.norm(V, axis=1, keepdims=True)  # it is balanced: its rows are orthogonal
-    new = clipped - (clipped @ Q.T) @ Q
-    if spectral_norm(new) <= ridge:
-        return V
-    _, s, Vt = svd(new)
-    larger = min(room, int(np.count_nonzero(s > ridge)))
-    return np.vstack([V, np.sqrt(s[:larger, None]) * Vt[:larger]])
-
-
 def _explained(state: SubspaceState) -> tuple[np.ndarray, np.ndarray]:
     """Singular values and right singular vectors of the low-rank parts of all rows.
 
@@ -466,5 +365,5 @@ def _explained(state: SubspaceState) -> tuple[np.ndarray, np.ndarray]:
     is balanced: its rows are orthogonal, and their squares the singular values.
     """
     s = 2 * half_squares(state.basis)
-    s = s[s > _ridge(state.weight, state.basis)]
+    s = s[s > ridge_of(state.weight, state.basis)]
     return s, state.basis[: s.size] / np.sqrt(s[:, None])
