@@ -3,16 +3,29 @@
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.linalg
+import scipy.ndimage
 import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
 from sparsecode.operators import (
     adjoint,
+    as_real,
+    bernoulli,
+    blur,
+    concatenation,
     dct,
+    finite_differences,
+    gaussian,
+    mask,
     overcomplete_dct,
     projection_onto_complement,
+    random_convolution,
     spectral_norm,
     subsampled_dct,
+    subsampled_fft,
+    subsampled_hadamard,
+    wavelet_synthesis,
 )
 
 
@@ -23,6 +36,7 @@ def orthonormal(rows, columns, *, dtype=np.float64):
     return np.linalg.qr(Z)[0].conj().T.astype(dtype)
 
 
+RNG = np.random.default_rng(0)
 OPERATORS = [
     dct(1),
     dct(8),
@@ -31,6 +45,23 @@ OPERATORS = [
     projection_onto_complement(orthonormal(2, 7)),
     projection_onto_complement(orthonormal(2, 7, dtype=np.complex128)),
     projection_onto_complement(np.zeros((0, 3))),
+    dct((3, 4)),
+    subsampled_dct((3, 4), [7, 0, 11]),
+    subsampled_fft(7, [0, 3, 6]),
+    subsampled_fft((4, 3), np.arange(12).reshape(4, 3) % 2 == 0),
+    subsampled_hadamard(8, [5, 0, 2]),
+    subsampled_hadamard((2, 4), [7, 1]),
+    random_convolution(7, [6, 2, 3], random_state=0),
+    random_convolution(8, [1], random_state=0),
+    mask((2, 3), [4, 0]),
+    gaussian(3, 5, random_state=0),
+    bernoulli(5, 3, random_state=0),
+    blur(6, [1.0, 2.0, 3.0]),
+    blur((5, 4), RNG.standard_normal((2, 3)), boundary="zero"),
+    blur(4, [1.0, 1j], boundary="zero"),
+    finite_differences(5),
+    finite_differences((3, 1, 4)),
+    concatenation([np.eye(6), dct(6).H, sp.csr_array(np.ones((6, 2)))]),
 ]
 
 
@@ -117,3 +148,141 @@ def test_the_overcomplete_dct_has_unit_atoms(shape) -> None:
         np.testing.assert_allclose(
             D @ scipy.fft.dct(np.eye(shape[0]), norm="ortho"), np.eye(*shape), atol=1e-12
         )
+
+
+@pytest.mark.parametrize("A", OPERATORS)
+@pytest.mark.parametrize("kind", ["f", "d"])
+def test_products_are_those_with_the_matrix(A, kind) -> None:
+    """And keep the precision of the vector, where the matrix is not an array of doubles."""
+    matrix = A @ np.eye(A.shape[1])
+    x = np.random.default_rng(6).standard_normal(A.shape[1]).astype(kind)
+    y = np.random.default_rng(7).standard_normal(A.shape[0]).astype(kind)
+    tolerance = 1e-5 if kind == "f" else 1e-12
+    np.testing.assert_allclose(A @ x, matrix @ x, atol=tolerance)
+    np.testing.assert_allclose(adjoint(A) @ y, matrix.conj().T @ y, atol=tolerance)
+
+
+ISOMETRIES = [
+    subsampled_dct((4, 6), np.arange(24).reshape(4, 6) % 5 == 0),
+    subsampled_fft((4, 6), [20, 3, 7]),
+    subsampled_hadamard((4, 8), [31, 0, 5]),
+    random_convolution(30, [0, 4, 29], random_state=1),
+    mask(9, [1, 8]),
+]
+
+
+@pytest.mark.parametrize("A", ISOMETRIES)
+def test_rows_of_unitary_transforms_are_orthonormal(A) -> None:
+    rows = A.shape[0]
+    np.testing.assert_allclose(A @ (A.H @ np.eye(rows)), np.eye(rows), atol=1e-13)
+
+
+def test_transforms_are_those_of_scipy() -> None:
+    X = np.random.default_rng(8).standard_normal((4, 8))
+    keep = np.random.default_rng(8).random(X.shape) < 0.4
+    np.testing.assert_allclose(
+        subsampled_fft((4, 8), keep) @ X.ravel(), scipy.fft.fft2(X, norm="ortho")[keep]
+    )
+    np.testing.assert_allclose(
+        subsampled_dct((4, 8), keep) @ X.ravel(), scipy.fft.dctn(X, norm="ortho")[keep]
+    )
+    H = scipy.linalg.hadamard(8) / np.sqrt(8)
+    np.testing.assert_allclose(subsampled_hadamard(8, [6, 1]) @ np.eye(8), H[[6, 1]], atol=1e-15)
+    both = np.kron(scipy.linalg.hadamard(4), scipy.linalg.hadamard(8))
+    np.testing.assert_allclose(
+        subsampled_hadamard((4, 8), keep) @ X.ravel(),
+        (both @ X.ravel())[keep.ravel()] / np.sqrt(32),
+    )
+
+
+@pytest.mark.parametrize(("boundary", "mode"), [("periodic", "wrap"), ("zero", "constant")])
+@pytest.mark.parametrize("size", [(3, 3), (2, 5), (1, 4)])
+def test_the_blur_is_the_convolution_of_scipy(boundary, mode, size) -> None:
+    X, kernel = (
+        np.random.default_rng(8).standard_normal((6, 7)),
+        np.random.default_rng(9).standard_normal(size),
+    )
+    expected = scipy.ndimage.convolve(X, kernel, mode=mode)
+    found = blur((6, 7), kernel, boundary=boundary) @ X.ravel()
+    np.testing.assert_allclose(found.reshape(6, 7), expected, atol=1e-13)
+
+
+def test_differences_have_no_step_over_the_edge() -> None:
+    X = np.random.default_rng(8).standard_normal((4, 5))
+    down, right = (finite_differences((4, 5)) @ X.ravel()).reshape(2, 4, 5)
+    np.testing.assert_array_equal(down[:-1], np.diff(X, axis=0))
+    np.testing.assert_array_equal(right[:, :-1], np.diff(X, axis=1))
+    assert not down[-1].any()
+    assert not right[:, -1].any()
+    assert spectral_norm(finite_differences((30, 40))) < 2 * np.sqrt(2)
+
+
+def test_a_random_pulse_is_the_same_for_the_same_seed() -> None:
+    one, same, other = (random_convolution(9, [2], random_state=s) @ np.eye(9) for s in (3, 3, 4))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0.1
+    np.testing.assert_array_equal(
+        gaussian(4, 6, random_state=1).A, gaussian(4, 6, random_state=1).A
+    )
+
+
+def test_random_matrices_have_columns_of_unit_norm() -> None:
+    np.testing.assert_allclose(np.linalg.norm(bernoulli(50, 40, random_state=0).A, axis=0), 1)
+    energies = np.sum(gaussian(2000, 30, random_state=0).A ** 2, axis=0)
+    np.testing.assert_allclose(energies, 1, atol=6 * np.sqrt(2 / 2000))
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "db4", "sym5", "coif1"])
+@pytest.mark.parametrize("shape", [(64,), (16, 32), (8, 8, 16)])
+def test_wavelets_are_an_orthonormal_basis(wavelet, shape) -> None:
+    pytest.importorskip("pywt")
+    W = wavelet_synthesis(shape, wavelet, level=2)
+    X = np.random.default_rng(8).standard_normal((W.shape[0], 2))
+    np.testing.assert_allclose(W.H @ (W @ X), X, atol=1e-11)
+    np.testing.assert_allclose(W @ (W.H @ X), X, atol=1e-11)
+    Z = np.random.default_rng(8).standard_normal((W.shape[0], 2))
+    assert np.vdot(W @ Z, X) == pytest.approx(np.vdot(Z, W.H @ X))
+    flat = W.H @ np.ones(W.shape[0])
+    n_coarse = W.shape[0] // 4 ** len(shape)  # all other coefficients of a constant are zero
+    assert np.count_nonzero(abs(flat) > 1e-8) == n_coarse
+
+
+def test_wavelets_that_do_not_fit_are_refused() -> None:
+    pytest.importorskip("pywt")
+    with pytest.raises(ValueError, match="no adjoint"):
+        wavelet_synthesis(16, "bior2.2")
+    with pytest.raises(ValueError, match=r"no multiples of 2\*\*level = 8"):
+        wavelet_synthesis((16, 20), "haar", level=3)
+    assert wavelet_synthesis(7, "haar").shape == (7, 7)  # by default as deep as the length allows
+    with pytest.raises(ValueError, match="Unknown wavelet name"):
+        wavelet_synthesis(16, "nobody")
+
+
+def test_a_complex_matrix_measures_real_signals() -> None:
+    A = subsampled_fft(12, [1, 4, 6])
+    x, y = np.random.default_rng(8).standard_normal(12), np.random.default_rng(9).standard_normal(6)
+    np.testing.assert_allclose(as_real(A) @ x, np.r_[(A @ x).real, (A @ x).imag])
+    assert np.vdot(as_real(A) @ x, y) == pytest.approx(np.vdot(x, as_real(A).H @ y))
+    assert as_real(A).dtype == np.float64
+
+
+def test_parts_of_different_heights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"same number of rows; got \[2, 3\]"):
+        concatenation([np.eye(2), np.eye(3)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: subsampled_hadamard(6, [0]), "powers of two"),
+        (lambda: mask((2, 3), np.ones((3, 2), dtype=bool)), r"the mask in rows has shape \(3, 2\)"),
+        (lambda: dct(()), "one length at least"),
+        (lambda: dct((3, 0)), "a length in shape"),
+        (lambda: blur(3, np.ones(4)), "longer than the signal"),
+        (lambda: blur(3, np.ones((2, 2))), "kernel"),
+        (lambda: blur(3, np.ones(2), boundary="reflect"), "boundary has to be one of"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
