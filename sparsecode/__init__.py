@@ -44,6 +44,7 @@ __all__ = [
     "penalties",
     "plotting",
     "solvers",
+    "theory",
 ]
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         penalties,
         plotting,
         solvers,
+        theory,
     )
     from sparsecode.estimators import (
         KSVD,
