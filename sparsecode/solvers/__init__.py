@@ -21,6 +21,12 @@ from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.low_rank import effective_rank, truncated_svd
+from sparsecode.solvers.message_passing import (
+    MessagePassingResult,
+    StateEvolution,
+    amp,
+    state_evolution,
+)
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.nuclear import complete, singular_value_threshold
 from sparsecode.solvers.online_robust_pca import (
@@ -49,16 +55,19 @@ __all__ = [
     "DictionaryResult",
     "LineClusters",
     "LowRankFactors",
+    "MessagePassingResult",
     "OnlineResult",
     "PathResult",
     "Result",
     "SVDResult",
     "SplitResult",
+    "StateEvolution",
     "Status",
     "SubspaceState",
     "WeightedSpectrum",
     "admm",
     "alternating_projections",
+    "amp",
     "code_certificates",
     "complete",
     "complete_rows",
@@ -85,6 +94,7 @@ __all__ = [
     "singular_value_threshold",
     "sparse_encode",
     "stable_pcp",
+    "state_evolution",
     "subspace_pursuit",
     "truncated_svd",
     "weighted_spectrum",

@@ -62,7 +62,7 @@ class PenalizedLeastSquares:
         # The norm of an operator takes products; of a matrix it is left until a step asks for it.
         is_operator = isinstance(A, LinearOperator)
         norm = min(spectral_norm(A), LARGEST) if is_operator and needs_norm else None
-        size = _size(A) if norm is None else norm
+        size = size_of_matrix(A) if norm is None else norm
         matrix_unit, signal_unit = unit_of(size, y.dtype), unit_of(magnitude(y), y.dtype)
         A, y = divided(A, matrix_unit), to_units(y, signal_unit)
         factor, penalty = penalty.in_units(signal_unit / matrix_unit)
@@ -168,7 +168,7 @@ def entries(A: Any) -> np.ndarray:
     return A if isinstance(A, np.ndarray) else A.data
 
 
-def _size(A: Any) -> float:
+def size_of_matrix(A: Any) -> float:
     """A magnitude: of the entries, or of one product with a matrix whose entries are unknown."""
     if isinstance(A, LinearOperator):
         return min(magnitude(A @ np.random.RandomState(0).standard_normal(A.shape[1])), LARGEST)

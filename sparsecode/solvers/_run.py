@@ -129,6 +129,14 @@ def warn_unidentified(name: str, share: float, rank: int) -> None:
     )
 
 
+def warn_not_gaussian(name: str, why: str) -> None:
+    """The warning of message passing with a matrix it is not meant for."""
+    _warn(
+        f"{name} is for matrices with independent entries of mean zero, and {why}: it may diverge, "
+        "and state evolution does not hold; raise damping, or use fista"
+    )
+
+
 def _warn(message: str) -> None:
     from sklearn.exceptions import ConvergenceWarning
 

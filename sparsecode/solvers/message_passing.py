@@ -1,0 +1,396 @@
+r"""Approximate message passing, and the state evolution that predicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator
+
+from sparsecode._phase import minimax_threshold
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import (
+    check_int,
+    check_random_state,
+    check_real,
+    check_system,
+    check_unused,
+)
+from sparsecode.objectives import duality_gap
+from sparsecode.operators import adjoint
+from sparsecode.penalties import soft_threshold
+from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
+from sparsecode.solvers._result import Result
+from sparsecode.solvers._run import Callback, run, warn_not_gaussian
+
+__all__ = ["MessagePassingResult", "StateEvolution", "amp", "state_evolution"]
+
+# Of a signal in noise, and the standard deviation of the noise: the signal, and the mean of the
+# derivatives of its entries, each by its own entry.
+Denoiser = Callable[[np.ndarray, float], tuple[np.ndarray, float]]
+
+PROBES = 8  # random vectors by which a matrix is told from a Gaussian one
+
+
+@dataclass(frozen=True)
+class _SoftThreshold:
+    """Soft thresholding at `theta` times the noise."""
+
+    theta: float
+    positive: bool
+
+    def __call__(self, v: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+        x = soft_threshold(v, v.dtype.type(self.theta * noise))
+        x = np.maximum(x, 0) if self.positive else x
+        return x, np.count_nonzero(x) / x.size
+
+
+class _Message(NamedTuple):
+    x: np.ndarray
+    z: np.ndarray  # the corrected residual
+    noise: float  # that the denoiser saw
+    residual: np.ndarray  # y - A x
+    weight: float  # of the last z in this one
+    change: float  # of x, relative
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MessagePassingResult(Result):
+    """What message passing ended with.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n,)
+        The coefficients.
+    noise : float
+        The standard deviation of the noise that the denoiser saw in the last iteration, in the
+        units of `x`.
+    alpha : float
+        The weight of the l1 norm in the lasso that `x` solves, in the units of ``A^T y``; NaN with
+        a denoiser of the caller's.
+    dual_gap : float
+        Of that lasso, in the units of the objective; NaN with a denoiser of the caller's.
+    """
+
+    x: np.ndarray
+    noise: float
+    alpha: float
+    dual_gap: float
+
+
+def amp(
+    A: Any,
+    y: Any,
+    *,
+    threshold: float | None = None,
+    denoiser: Denoiser | None = None,
+    positive: bool = False,
+    damping: float = 0.0,
+    tol: float = 1e-6,
+    max_iter: int = 500,
+    callback: Callback | None = None,
+) -> MessagePassingResult:
+    r"""Approximate message passing: soft thresholding that knows how much noise it sees.
+
+    .. math:: x \leftarrow \eta(x + A^T z;\, \theta \tau), \qquad
+              z \leftarrow y - A x + \tfrac{n}{m} \langle \eta' \rangle\, z, \qquad
+              \tau = \|z\|_2 / \sqrt m
+
+    For a matrix with independent entries of mean zero, :math:`x + A^T z` is the signal in Gaussian
+    noise of standard deviation :math:`\tau`, because of the last term of `z` (Onsager's). So each
+    iteration denoises, and its error is known beforehand: see `state_evolution`. A fixed point
+    minimises :math:`\tfrac12 \|y - A x\|_2^2 + \alpha \|x\|_1` with the `alpha` that is returned.
+    Noiseless signals are recovered up to the Donoho-Tanner curve,
+    `sparsecode.theory.phase_transition`.
+
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        Real, with independent entries of mean zero and one variance, whatever it is: the columns
+        are divided by the root mean square of their norms. Another matrix is warned of.
+    y : array of shape (m,)
+        The measurements, real.
+    threshold : float, optional
+        :math:`\theta`, in units of the noise, positive. By default the one that bears the most
+        nonzeros at this :math:`m / n`, which has to be below 1.
+    denoiser : callable, optional
+        Instead of soft thresholding: ``denoiser(v, tau)`` returns the signal in `v`, which has
+        noise of standard deviation `tau` in each entry, and the mean of the derivatives of its
+        entries, each by its own entry of `v`. All in the units of the answer.
+    positive : bool, default=False
+        Coefficients that are not negative.
+    damping : float, default=0.0
+        The part of the last iterate that stays, at least 0 and below 1. It slows down, and may hold
+        together what diverges for other matrices.
+    tol : float, default=1e-6
+        Stop when the duality gap of that lasso is at most `tol` times ``0.5 * ||y||^2``; with a
+        `denoiser`, when an iteration changes `x` by at most `tol`, relative to its norm.
+    max_iter : int, default=500
+        Iterations at the most.
+    callback : callable, optional
+        Called after each iteration with the named numbers of the history, `noise` among them; a
+        true answer stops.
+
+    Returns
+    -------
+    MessagePassingResult
+        `x`, `noise`, `alpha`, `objective` (of the lasso; with a `denoiser` half the squared
+        residual), `dual_gap`, `certificate`, `n_iter`, `status`, `converged` and `history`.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is NaN, infinite or complex, or a parameter is out of range
+        or not used.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` was reached first, or `A` does not look like a matrix of independent entries:
+        its columns have other norms, or its spectrum another spread.
+
+    References
+    ----------
+    Donoho, Maleki and Montanari, "Message-passing algorithms for compressed sensing", 2009; Bayati
+    and Montanari, "The LASSO risk for Gaussian matrices", 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.operators import gaussian
+    >>> from sparsecode.solvers import amp
+    >>> A, x = gaussian(250, 500, random_state=0), np.zeros(500)
+    >>> x[:40] = 1.0
+    >>> result = amp(A, A @ x)
+    >>> result.converged, bool(np.abs(result.x - x).max() < 1e-3)
+    (True, True)
+    """
+    given = np.asarray(y).dtype
+    A, y = check_system(A, y)
+    if y.ndim != 1 or np.iscomplexobj(y) or np.iscomplexobj(A):
+        raise ValueError("amp is for one real signal: y has to be 1-D, and A and y real")
+    damping = check_real(damping, "damping", low=0, high=1, open_high=True)
+    tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    if denoiser is None:
+        theta = _theta(threshold, A.shape[0] / A.shape[1], positive)
+    else:
+        check_unused("a denoiser", threshold=threshold, positive=positive or None)
+        theta = np.nan
+    matrix_unit, unit = unit_of(size_of_matrix(A), y.dtype), unit_of(magnitude(y), y.dtype)
+    A, y = divided(A, matrix_unit), to_units(y, unit)
+    norm = _column_norm(A)
+    per_x = unit / (matrix_unit * norm)  # what one unit of x is
+    energy = 0.5 * float(y @ y)
+
+    def gap_and_objective(last: _Message) -> tuple[float, float]:
+        fit, alpha = 0.5 * float(last.residual @ last.residual), _alpha(theta, last)
+        if energy == 0 or np.isnan(alpha):
+            return 0.0, fit
+        if alpha <= 0:
+            return np.inf, fit
+        correlation = (adjoint(A) @ last.residual) / norm
+        gap = float(duality_gap(last.residual, correlation, last.x, alpha))
+        return gap, fit + alpha * float(np.abs(last.x).sum())
+
+    def measure(last: _Message) -> dict[str, float]:
+        gap, objective = gap_and_objective(last)
+        certificate = last.change if denoiser else gap / energy if energy > 0 else 0.0
+        return {
+            "objective": objective * unit * unit,
+            "certificate": certificate,
+            "noise": last.noise * per_x,
+        }
+
+    def in_the_callers_units(v: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+        assert denoiser is not None
+        x, slope = denoiser(v * per_x, noise * per_x)
+        return np.asarray(x, dtype=v.dtype) / v.dtype.type(per_x), float(slope)
+
+    last, ending = run(
+        _messages(
+            A,
+            y,
+            norm,
+            _SoftThreshold(theta, positive) if denoiser is None else in_the_callers_units,
+            damping,
+        ),
+        measure,
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        name="amp",
+    )
+    x = from_units(last.x / norm, unit, 1 / matrix_unit, name="x")
+    return MessagePassingResult(
+        x=x.astype(answer_dtype(given, y.dtype), copy=False),
+        noise=last.noise * per_x,
+        alpha=_alpha(theta, last) * unit * (matrix_unit * norm),
+        dual_gap=np.nan if denoiser else gap_and_objective(last)[0] * unit * unit,
+        **ending,
+    )
+
+
+def _messages(
+    A: Any, y: np.ndarray, norm: float, denoise: Denoiser, damping: float
+) -> Iterator[_Message]:
+    AT, (m, n) = adjoint(A), A.shape
+    x, z = np.zeros(n, dtype=y.dtype), y
+    while True:
+        noise = float(np.linalg.norm(z)) / np.sqrt(m)
+        denoised, slope = denoise(x + (AT @ z) / norm, noise)
+        x_old, x = x, (1 - damping) * denoised + damping * x
+        residual, weight = y - (A @ x) / norm, n / m * slope
+        z = (1 - damping) * (residual + weight * z) + damping * z
+        size = float(np.linalg.norm(x))
+        change = float(np.linalg.norm(x - x_old)) / size if size > 0 else 0.0
+        yield _Message(x, z, noise, residual, weight, change)
+
+
+def _theta(threshold: float | None, delta: float, positive: bool) -> float:
+    if threshold is not None:
+        return check_real(threshold, "threshold", low=0, open_low=True)
+    if delta >= 1:
+        raise ValueError(
+            "with as many measurements as unknowns no threshold is best for all signals; "
+            "give threshold"
+        )
+    return minimax_threshold(delta, positive=positive)
+
+
+def _alpha(theta: float, last: _Message) -> float:
+    """At a fixed point ``A^T z = A^T r / (1 - weight)`` is `theta * noise` on the support."""
+    return theta * last.noise * (1 - last.weight)
+
+
+def _column_norm(A: Any) -> float:
+    """The root mean square of the norms of the columns; a warning where `A` is not Gaussian.
+
+    With ``E ||A^T u||^2 = ||A||_F^2`` for white `u`. Independent entries have, with unit columns
+    and ``c = n / m``, the eigenvalues ``c + c^2`` for the mean square of those of ``A A^T``.
+    """
+    m, n = A.shape
+    U = np.random.RandomState(0).standard_normal((m, PROBES)).astype(A.dtype)
+    V = adjoint(A) @ U
+    AV = A @ V
+    square = float(np.vdot(V, V).real) / (n * PROBES)
+    if square == 0:
+        return 1.0
+    spread = float(np.vdot(AV, AV).real) / (m * PROBES) / square**2
+    expected = n / m + (n / m) ** 2
+    tolerance = 0.1 + 6 / np.sqrt(m * PROBES)
+    if abs(spread / expected - 1) > tolerance:
+        warn_not_gaussian(
+            "amp",
+            f"the eigenvalues of A A^T have the mean square {spread:.3g} where such a matrix "
+            f"has {expected:.3g}",
+        )
+    if isinstance(A, LinearOperator):
+        # Columns that are longer than thought make the iteration diverge, shorter ones do not:
+        # two standard deviations to be safe.
+        return float(np.sqrt(square * (1 + 2 * np.sqrt(2 / (m * PROBES)))))
+    squares = A.power(2).sum(axis=0) if sp.issparse(A) else np.einsum("ij,ij->j", A, A)
+    if squares.max() > (1.5 + 6 / np.sqrt(m)) ** 2 * squares.mean():
+        warn_not_gaussian("amp", "a column of A has a much larger norm than others")
+    return float(np.sqrt(squares.mean(dtype=np.float64)))
+
+
+@dataclass(frozen=True, eq=False)
+class StateEvolution:
+    """What message passing is predicted to do.
+
+    Attributes
+    ----------
+    noise : ndarray of shape (n_iter + 1,)
+        The standard deviation of the noise that the denoiser sees in each iteration, and after.
+    mse : ndarray of shape (n_iter + 1,)
+        The mean squared error of an entry, before the first iteration and after each.
+    threshold : float
+        Of soft thresholding, in units of the noise; NaN with a denoiser of the caller's.
+    """
+
+    noise: np.ndarray
+    mse: np.ndarray
+    threshold: float
+
+
+def state_evolution(
+    delta: float,
+    prior_sampler: Callable[[Any, int], np.ndarray],
+    sigma: float,
+    n_iter: int,
+    *,
+    threshold: float | None = None,
+    denoiser: Denoiser | None = None,
+    positive: bool = False,
+    n_samples: int = 1_000_000,
+    random_state: int = 0,
+) -> StateEvolution:
+    r"""The error of `amp` in each iteration, as it is for large matrices of independent entries.
+
+    .. math:: \tau_{t+1}^2 = \sigma^2 + \tfrac1\delta\,
+              \mathbb E\, \bigl[\eta(X + \tau_t Z;\, \theta \tau_t) - X\bigr]^2,
+              \qquad \tau_0^2 = \sigma^2 + \tfrac1\delta\, \mathbb E\, X^2
+
+    with `X` an entry of the signal and `Z` standard normal; the means are over samples.
+
+    Parameters
+    ----------
+    delta : float
+        Measurements over unknowns, positive.
+    prior_sampler : callable
+        ``prior_sampler(rng, size)`` draws so many entries of the signal.
+    sigma : float
+        The standard deviation of the noise in a measurement, for columns of unit norm.
+    n_iter : int
+        How many iterations.
+    threshold, denoiser, positive
+        As of `amp`.
+    n_samples : int, default=1000000
+        The relative error of a mean is about ``1 / sqrt(n_samples)`` times a few.
+    random_state : int, default=0
+        Of the samples.
+
+    Returns
+    -------
+    StateEvolution
+        `noise`, `mse` and `threshold`.
+
+    References
+    ----------
+    Bayati and Montanari, "The dynamics of message passing on dense graphs, with applications to
+    compressed sensing", 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import state_evolution
+    >>> def signs(rng, size):
+    ...     return np.where(rng.random_sample(size) < 0.1, 1.0, 0.0)
+    >>> predicted = state_evolution(0.5, signs, 0.0, 50)
+    >>> bool(predicted.mse[50] < 1e-6 * predicted.mse[0])
+    True
+    """
+    delta = check_real(delta, "delta", low=0, open_low=True)
+    sigma, n_iter = check_real(sigma, "sigma", low=0), check_int(n_iter, "n_iter")
+    rng = check_random_state(check_int(random_state, "random_state", low=0))
+    if denoiser is None:
+        theta = _theta(threshold, delta, positive)
+        denoiser = _SoftThreshold(theta, positive)
+    else:
+        check_unused("a denoiser", threshold=threshold, positive=positive or None)
+        theta = np.nan
+    n_samples = check_int(n_samples, "n_samples")
+    X = np.asarray(prior_sampler(rng, n_samples), dtype=np.float64)
+    if X.shape != (n_samples,):
+        raise ValueError(f"prior_sampler gave shape {X.shape}; asked for ({n_samples},)")
+    Z = rng.standard_normal(n_samples)
+    mse, noise = [float(np.mean(X * X))], []
+    while True:
+        noise.append(float(np.sqrt(sigma * sigma + mse[-1] / delta)))
+        if len(noise) > n_iter:
+            return StateEvolution(np.array(noise), np.array(mse), theta)
+        error = denoiser(X + noise[-1] * Z, noise[-1])[0] - X
+        mse.append(float(np.mean(error * error)))
