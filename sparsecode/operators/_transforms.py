@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._validation import check_array, check_int, check_option
 from sparsecode.operators._base import check_shape, chosen, operator
+from sparsecode.operators._sensing import subsampled_dct
 
 
 def dct(shape: int | tuple[int, ...]) -> LinearOperator:
@@ -40,14 +40,7 @@ def dct(shape: int | tuple[int, ...]) -> LinearOperator:
     >>> np.allclose(dct(4).H @ (dct(4) @ x), x)
     True
     """
-    shape = check_shape(shape)
-    axes = tuple(range(len(shape)))
-    return chosen(
-        np.arange(math.prod(shape)),
-        shape,
-        partial(scipy.fft.dctn, axes=axes, norm="ortho"),
-        partial(scipy.fft.idctn, axes=axes, norm="ortho"),
-    )
+    return subsampled_dct(shape, np.arange(math.prod(check_shape(shape))))
 
 
 def wavelet_synthesis(

@@ -346,7 +346,11 @@ def state_evolution(
         The standard deviation of the noise in a measurement, for columns of unit norm.
     n_iter : int
         How many iterations.
-    threshold, denoiser, positive
+    threshold : float, optional
+        As of `amp`.
+    denoiser : callable, optional
+        As of `amp`.
+    positive : bool, default=False
         As of `amp`.
     n_samples : int, default=1000000
         The relative error of a mean is about ``1 / sqrt(n_samples)`` times a few.
