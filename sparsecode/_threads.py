@@ -50,6 +50,7 @@ def single_threaded_blas() -> Iterator[None]:
 
             if _controller is None:
                 _controller = ThreadpoolController()
+            _heed_this_thread()
             _limits = _controller.limit(limits=1, user_api="blas")
         _holders += 1
     try:
@@ -58,8 +59,17 @@ def single_threaded_blas() -> Iterator[None]:
         with _lock:
             _holders -= 1
             if _holders == 0:
+                _heed_this_thread()
                 _limits.restore_original_limits()
+                _heed_this_thread()  # which may live on: the next one is free to set its own
                 _limits = None
+
+
+def _heed_this_thread() -> None:
+    """From 3.8 on threadpoolctl silently heeds one thread alone, the first that set a limit."""
+    for library in _controller.lib_controllers:
+        if forget := getattr(library, "clear_controlling_thread", None):
+            forget(force=True)
 
 
 def map_tiles(

@@ -73,6 +73,29 @@ def test_holders_share_one_limit() -> None:
     assert blas_threads() == before
 
 
+@pytest.mark.parametrize("first", ["here", "there"])
+def test_every_thread_can_hold_and_lift(first) -> None:
+    before = blas_threads()
+    with single_threaded_blas():  # from now on a library may heed this thread alone
+        pass
+    here, there = single_threaded_blas(), single_threaded_blas()
+    begins, ends = (here, there) if first == "here" else (there, here)
+    with ThreadPoolExecutor(1) as pool:
+
+        def done(hold, step):
+            run = getattr(hold, step)
+            arguments = (None,) * 3 if step == "__exit__" else ()
+            return pool.submit(run, *arguments).result() if hold is there else run(*arguments)
+
+        done(begins, "__enter__")
+        assert set(blas_threads()) <= {1}
+        done(ends, "__enter__")
+        done(begins, "__exit__")
+        assert set(blas_threads()) <= {1}
+        done(ends, "__exit__")
+        assert blas_threads() == before
+
+
 def test_the_number_of_threads() -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert check_n_threads(None) == cores
