@@ -2,6 +2,7 @@ r"""What is asked of a compression: sizes in words, rules for layers, and files 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -54,6 +55,9 @@ class Rule:
         What the layer's relative error counts, beside the others'.
     cap : float, default=1
         The layer takes at most this share of its own bits.
+    max_error : float, optional
+        Its relative squared error, on the calibration inputs if there are any, is at most this,
+        whatever the other layers would gain by its bits.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class Rule:
     share: float | None = None
     weight: float = 1.0
     cap: float = 1.0
+    max_error: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -89,6 +94,10 @@ class Rule:
                 raise ValueError(f"the rule for {self.match!r} has a share but not one method")
         check_real(self.weight, "weight", low=0, open_low=True)
         check_real(self.cap, "cap", low=0, high=1, open_low=True)
+        if self.max_error is not None:
+            check_real(self.max_error, "max_error", low=0, open_low=True)
+            if self.share is not None:
+                raise ValueError(f"the rule for {self.match!r} has a share: max_error is not used")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +202,7 @@ class Plan(NamedTuple):
     share: float | None
     weight: float
     cap: float
+    max_error: float  # infinite: any
 
 
 def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
@@ -213,7 +223,8 @@ def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
             for method in chosen
             for options in (FAMILIES[method].variants if searched else (rule.options,))
         )
-        found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap))
+        most = math.inf if rule.max_error is None else rule.max_error
+        found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap, most))
     return found
 
 

@@ -188,23 +188,34 @@ class Search:
 
     def _choose(self) -> None:
         """One candidate a layer."""
-        for name, found in self._candidates.items():
+        plans, by_layer = self.plans.values(), list(self._candidates.values())
+        weights = [plan.weight for plan in plans]
+        within = [
+            [c for c in found if not c.error > plan.max_error]
+            for plan, found in zip(plans, by_layer, strict=True)
+        ]
+        for name, found in zip(self.plans, within, strict=True):
             if not found:
                 raise BudgetError(f"no form of the layer {name!r} fits what its rule allows")
-        weights = [plan.weight for plan in self.plans.values()]
-        by_layer = list(self._candidates.values())
         choices = [
-            [Choice(c.stored, weight * c.error) for c in found]
-            for found, weight in zip(by_layer, weights, strict=True)
+            [
+                Choice(c.stored, math.inf if c.error > plan.max_error else plan.weight * c.error)
+                for c in found
+            ]
+            for plan, found in zip(plans, by_layer, strict=True)
         ]
         if self._allowed is None:
             assert self._max_error is not None
             allocation = allocate_within_error(choices, self._max_error * sum(weights))
         else:
-            smallest = [min(found, key=lambda c: c.stored) for found in by_layer]
+            smallest = [min(found, key=lambda c: c.stored) for found in within]
             if self._estimated(smallest) > self._allowed:
                 raise BudgetError(self._too_small(smallest, self._allowed))
             allocation = allocate(choices, self._allowed - self._beside)
+            if not math.isfinite(allocation.error) and all(
+                math.isfinite(min(choice.error for choice in layer)) for layer in choices
+            ):  # within the rules only without the rounding to cells
+                raise BudgetError(self._too_small(smallest, self._allowed))
         self._allocation = allocation
         chosen = zip(by_layer, allocation.chosen, strict=True)
         self._chosen = [found[j] for found, j in chosen]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sparsecode.layers import Recipe, Rule, compress
+from sparsecode.layers import BudgetError, Recipe, Rule, compress
 from sparsecode.layers.recipe import share_of
 
 QUICK = ["low_rank", "sparse"]
@@ -57,6 +57,20 @@ def test_a_cap_is_kept_and_a_weight_draws_bits() -> None:
     weighed = compress(net, 0.22, methods=QUICK, rules=[Rule(match="block.0.w", weight=50)])
     assert weighed.report.rows[0].bits.total > 1.2 * plain[0].bits.total
     assert weighed.report.rows[0].weight_error < plain[0].weight_error
+
+
+def test_the_error_of_a_layer_is_limited() -> None:
+    net = a_network()
+    plain = compress(net, 0.22, methods=QUICK).report.rows
+    limit = plain[1].weight_error / 2
+    limited = compress(
+        net, 0.22, methods=QUICK, rules=[Rule(match="block.1.w", max_error=limit)]
+    ).report
+    assert limited.rows[1].weight_error <= limit
+    assert limited.rows[1].bits.total > plain[1].bits.total
+    assert limited.bits.total <= 0.22 * limited.original_bits
+    with pytest.raises(BudgetError, match=r"budget=0\.22 allows"):
+        compress(net, 0.22, methods=QUICK, rules=[Rule(match="re:.*", max_error=1e-6)])
 
 
 def test_a_share_is_taken_without_a_search() -> None:
@@ -121,6 +135,11 @@ def test_toml(tmp_path) -> None:
         ('[[rules]]\nmatch = "a"\nshare = 0.5', "has a share but not one method"),
         ('[[rules]]\nmatch = "a"\noptions = {x = 1}', "has options but not one method"),
         ('[[rules]]\nmatch = "a"\ncap = 0', "cap has to be"),
+        ('[[rules]]\nmatch = "a"\nmax_error = -1', "max_error has to be"),
+        (
+            '[[rules]]\nmatch = "a"\nmethods = ["sparse"]\nshare = 0.5\nmax_error = 0.1',
+            "has a share: max_error is not used",
+        ),
         ("rules = [3]", "a rule has to be a mapping"),
         ("budget = ", "is no recipe"),
     ],

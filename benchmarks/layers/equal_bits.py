@@ -1,0 +1,113 @@
+"""Every family at equal bits on a transformer's layers: ``python benchmarks/layers/equal_bits.py``.
+
+On the file that `transformer.py` writes. ``frontier``: the error of each family against the bits
+that it takes, the mean of the logarithm over the layers. ``rounding``: compressed to the bytes of
+4-bit numbers in groups of 64, no layer worse than those rounded to the nearest: a `Rule` each.
+``mixed``: a twelfth of float32, all families against each alone. Errors are of the outputs on text
+that took no part, squared and relative.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+
+from sparsecode import layers
+from sparsecode.layers.report import text_table
+
+SHARES = (1 / 16, 1 / 12, 1 / 8, 1 / 6, 1 / 4)
+ROUNDED = 4.25 / 32  # of float32: 4 bits, and 16 for the scale of 64
+FAMILIES = [name for name in layers.FAMILIES if name != "dense"]
+
+
+def moments(file: dict[str, np.ndarray], text: str, names: list[str]) -> layers.Calibration:
+    return layers.Calibration.from_arrays({name: file[f"{text}/{name}"] for name in names})
+
+
+def frontier(
+    network: dict[str, np.ndarray], calibration: layers.Calibration, heldout: layers.Calibration
+) -> str:
+    """The geometric mean of the errors; a dash where a layer has no such form."""
+    fronts = layers.frontier(network, calibration=calibration, shares=SHARES)
+    rows = []
+    for family in FAMILIES:
+        cells = []
+        for share in SHARES:
+            errors = [
+                min((p.error for p in front.points if p.method == family and p.share <= share),
+                    default=math.nan)
+                for front in fronts.values()
+            ]  # fmt: skip
+            mean = float(np.exp(np.mean(np.log(errors))))
+            cells.append("-" if math.isnan(mean) else f"{mean:.2g}")
+        rows.append([family, *cells])
+    return text_table(["family", *(f"1/{1 / share:.0f}" for share in SHARES)], rows)
+
+
+def rounding(
+    network: dict[str, np.ndarray], calibration: layers.Calibration, heldout: layers.Calibration
+) -> str:
+    """Ours over the error of rounding, layer by layer."""
+    options = {"bits": 4, "group_size": 64, "rounding": "nearest"}
+    rounded = {
+        name: layers.factorize(W, "uniform", budget=ROUNDED, **options).to_dense()
+        for name, W in network.items()
+    }
+    limits = [
+        layers.Rule(
+            match=name, max_error=layers.output_error(W, rounded[name], calibration.gram(name))
+        )
+        for name, W in network.items()
+    ]
+    rows = []
+    plain, limited = (
+        layers.compress(network, ROUNDED, calibration=calibration, heldout=heldout, rules=rules)
+        for rules in ([], limits)
+    )
+    for a, b in zip(plain.report.rows, limited.report.rows, strict=True):
+        nearest = layers.output_error(network[a.name], rounded[a.name], heldout.gram(a.name))
+        ratios = (f"{row.heldout_error / nearest:.2f}" for row in (a, b))
+        rows.append([a.name, *ratios, b.form, f"{b.bits.total / b.original_bits:.3f}"])
+    return text_table(["layer", "no limit", "limit", "form", "share"], rows)
+
+
+def mixed(
+    network: dict[str, np.ndarray], calibration: layers.Calibration, heldout: layers.Calibration
+) -> str:
+    """All families and each alone, bits allocated over the layers."""
+    rows = []
+    for methods in ("all", *FAMILIES):
+        try:
+            small = layers.compress(
+                network, 1 / 12, methods=methods, calibration=calibration, heldout=heldout
+            )
+        except layers.BudgetError:
+            rows.append([methods, "-", "-"])
+            continue
+        report = small.report
+        errors = (report.mean_error(f"{text}_error") for text in ("calibration", "heldout"))
+        rows.append([methods, *(f"{error:.3g}" for error in errors)])
+    return text_table(["families", "calibration", "held out"], rows)
+
+
+TABLES = {"frontier": frontier, "rounding": rounding, "mixed": mixed}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("file", help="what transformer.py wrote")
+    parser.add_argument("--match", default="blocks.", help="how the layers' names begin")
+    args = parser.parse_args()
+    with np.load(args.file, allow_pickle=False) as archive:
+        file = dict(archive)
+    names = [name for name, W in file.items() if name.startswith(args.match) and W.ndim == 2]
+    network = {name: file[name] for name in names}
+    texts = (moments(file, text, names) for text in ("calibration", "heldout"))
+    print(TABLES[args.table](network, *texts))
+
+
+if __name__ == "__main__":
+    main()
