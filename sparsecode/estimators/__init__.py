@@ -4,6 +4,7 @@ from sparsecode.estimators._coding import SparseCoder
 from sparsecode.estimators._completion import MatrixCompletion
 from sparsecode.estimators._compressed_sensing import CompressedSensing
 from sparsecode.estimators._dictionary import KSVD, MOD
+from sparsecode.estimators._layer_compressor import LayerCompressor
 from sparsecode.estimators._linear import ElasticNet, Lasso
 from sparsecode.estimators._linear_cv import LassoCV
 from sparsecode.estimators._linear_greedy import OrthogonalMatchingPursuit
@@ -16,6 +17,7 @@ __all__ = [
     "ElasticNet",
     "Lasso",
     "LassoCV",
+    "LayerCompressor",
     "MatrixCompletion",
     "OrthogonalMatchingPursuit",
     "RobustPCA",

@@ -22,6 +22,7 @@ from sparsecode import (
     ElasticNet,
     Lasso,
     LassoCV,
+    LayerCompressor,
     MatrixCompletion,
     OrthogonalMatchingPursuit,
     RobustPCA,
@@ -68,6 +69,18 @@ TRANSFORMERS = [
 ]
 DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
 IMPUTERS = [MatrixCompletion(), MatrixCompletion(alpha=0.5)]
+# The suite has data of 5 x 3, where little is saved, and sets n_features to 1.
+COMPRESSORS = [
+    LayerCompressor(),
+    LayerCompressor("uniform", bits=4, group_size=2, symmetric=False, budget=0.6),
+    LayerCompressor("dense", budget=1.0),
+    LayerCompressor("low_rank", budget=0.7),
+    LayerCompressor("sparse", budget=0.5),
+    LayerCompressor("sparse", threshold="row", value_bits=6, budget=0.7),
+    LayerCompressor("low_rank+sparse", n_rounds=3, budget=0.9),
+    LayerCompressor("dictionary", n_rounds=3, budget=0.8),
+    LayerCompressor("codebook", budget=0.7),
+]
 REGRESSORS = [
     Lasso(),
     Lasso(0.1, fit_intercept=False, positive=True),
@@ -113,17 +126,19 @@ def as_bytes(Z: Any) -> bytes:
     return (Z.toarray() if sp.issparse(Z) else np.ascontiguousarray(Z)).tobytes()
 
 
-@parametrize_with_checks([*TRANSFORMERS, *IMPUTERS, *REGRESSORS])
+@parametrize_with_checks([*TRANSFORMERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS])
 def test_scikit_learns_whole_suite(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 def test_every_estimator_is_in_the_registry() -> None:
-    assert {named(e) for e in [*TRANSFORMERS, *IMPUTERS, *REGRESSORS]} == set(estimators.__all__)
+    assert {named(e) for e in [*TRANSFORMERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS]} == set(
+        estimators.__all__
+    )
     assert {named(e) for e in EACH} == {named(e) for e in TRANSFORMERS}
 
 
-@pytest.mark.parametrize("estimator", [*TRANSFORMERS, *REGRESSORS], ids=str)
+@pytest.mark.parametrize("estimator", [*TRANSFORMERS, *COMPRESSORS, *REGRESSORS], ids=str)
 def test_the_suite_asks_for_nothing_unusual(estimator: Any) -> None:
     tags = estimator.__sklearn_tags__()
     if estimator in REGRESSORS:

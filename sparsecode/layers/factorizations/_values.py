@@ -7,7 +7,7 @@ here; the functions below treat all three alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -317,6 +317,10 @@ class Format:
         """The bits of a number, without its scale."""
         return 8 * self.dtype.itemsize if self.bits is None else self.bits
 
+    def of_rows(self, width: int) -> Format:
+        """The same for rows of so many numbers, none of which shares a scale with another row."""
+        return replace(self, group=min(self.group, max(width, 1)))
+
     def cost(self, *shape: int) -> int:
         """The bits that an array of this shape takes."""
         count = _product(list(shape))
@@ -378,6 +382,16 @@ class Format:
             H = groups.split(np.broadcast_to(weights, X.shape).astype(X.dtype))
         grid = best_grid(groups.split(X), H, self.bits, exponent - shift, self.symmetric)
         return grid._replace(exponent=exponent)
+
+
+def format_of(values: Values) -> Format:
+    """The format in which numbers are stored."""
+    if isinstance(values, Half):
+        return Format(values.dtype, 16, half=values.array.dtype.name)
+    if isinstance(values, Codes):
+        grid = values.grid
+        return Format(values.dtype, grid.bits, values.group, grid.zeros is None)
+    return Format(values.dtype)
 
 
 def codes_of(X: np.ndarray, grid: Grid, groups: Groups) -> np.ndarray:

@@ -189,7 +189,7 @@ def fit_codebook(
     plan = _plan(W.shape, budget, dtype, d, bits, rows_per_codebook)
     unit = unit_of(magnitude(W), W.dtype)
     W = to_units(W, unit)
-    blocks = _blocks(gram, n, d)
+    blocks = metric_blocks(gram, n, d)
     k = 2**plan.bits
 
     def learn(rows: np.ndarray) -> np.ndarray:
@@ -202,11 +202,11 @@ def fit_codebook(
     books = np.stack([from_units(book, unit, name="a centroid") for book in learned])
     centroids = rounded(books, dtype)
     stored = to_units(centroids.astype(W.dtype), unit)
-    codes = _assigned(W, stored, plan.rows, None, blocks)
+    codes = assigned(W, stored, plan.rows, None, blocks)
     if gram is None or rounding == "nearest":
         return Codebook(codes, centroids, plan.rows)
     root = cholesky(gram)
-    found = codes, _assigned(W, stored, plan.rows, root, blocks)
+    found = codes, assigned(W, stored, plan.rows, root, blocks)
     errors = [_error(W, Codebook(some, stored, plan.rows), root) for some in found]
     return Codebook(found[int(np.argmin(errors))], centroids, plan.rows)
 
@@ -244,7 +244,7 @@ def _plan(
     )
 
 
-def _blocks(gram: np.ndarray | None, n: int, d: int) -> np.ndarray | None:
+def metric_blocks(gram: np.ndarray | None, n: int, d: int) -> np.ndarray | None:
     """The diagonal blocks (n / d, d, d) of the moment, with nothing that is not positive."""
     if gram is None:
         return None
@@ -318,7 +318,7 @@ def _draw(weights: np.ndarray, rng: Any) -> int:
     return min(int(place), len(weights) - 1)
 
 
-def _assigned(
+def assigned(
     W: np.ndarray,
     books: np.ndarray,
     rows: int,
