@@ -4,6 +4,7 @@ from sparsecode.estimators._coding import SparseCoder
 from sparsecode.estimators._completion import MatrixCompletion
 from sparsecode.estimators._compressed_sensing import CompressedSensing
 from sparsecode.estimators._dictionary import KSVD, MOD
+from sparsecode.estimators._dynamic_quantizer import DynamicQuantizer
 from sparsecode.estimators._layer_compressor import LayerCompressor
 from sparsecode.estimators._linear import ElasticNet, Lasso
 from sparsecode.estimators._linear_cv import LassoCV
@@ -14,6 +15,7 @@ __all__ = [
     "KSVD",
     "MOD",
     "CompressedSensing",
+    "DynamicQuantizer",
     "ElasticNet",
     "Lasso",
     "LassoCV",

@@ -37,6 +37,17 @@ def check_samples(
     )
 
 
+def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[np.ndarray, np.dtype]:
+    """Rows of float32 or float64, and the dtype they came in: a short one, too."""
+    dtype = getattr(X, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype.name not in ("float16", "bfloat16"):
+        dtype = None
+    else:
+        X = np.asarray(X).astype(np.float32)
+    X = validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+    return X, X.dtype if dtype is None else dtype
+
+
 def check_codes(codes: Any, name: str, width: int) -> Any:
     """A dense or CSR array with one row a sample and `width` columns."""
     if sp.issparse(codes):

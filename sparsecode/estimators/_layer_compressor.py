@@ -6,9 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._validation import check_option
+from sparsecode.estimators._base import check_rows
 from sparsecode.layers.factorizations import (
     DAMPING,
     FAMILIES,
@@ -192,7 +193,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             The estimator itself.
         """
         options = self._options()
-        X, dtype = self._checked(X, reset=True)
+        X, dtype = check_rows(self, X, reset=True)
         weights = X.astype(dtype)
         try:
             form = factorize(
@@ -228,7 +229,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             What stands for them, in their own dtype.
         """
         check_is_fitted(self)
-        X, dtype = self._checked(X, reset=False)
+        X, dtype = check_rows(self, X, reset=False)
         return self._encoder.encode(X).astype(dtype, copy=False)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -265,16 +266,6 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if family.draws(options):
             options["random_state"] = self.random_state
         return options
-
-    def _checked(self, X: Any, *, reset: bool) -> tuple[np.ndarray, np.dtype]:
-        """Rows in a dtype that scikit-learn can check, and the one they came in."""
-        dtype = getattr(X, "dtype", None)
-        if not isinstance(dtype, np.dtype) or dtype.name not in ("float16", "bfloat16"):
-            dtype = None
-        else:
-            X = np.asarray(X).astype(np.float32)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=reset)
-        return X, X.dtype if dtype is None else dtype
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

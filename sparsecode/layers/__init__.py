@@ -6,6 +6,7 @@ from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.compress import compress
 from sparsecode.layers.compressed import CompressedNetwork, read_compressed
 from sparsecode.layers.distillation import HeadResult, distill_head, match_outputs
+from sparsecode.layers.dynamic import QuantizedRows, quantize_dynamic
 from sparsecode.layers.factorizations import (
     FAMILIES,
     Bits,
@@ -65,6 +66,7 @@ __all__ = [
     "LowRank",
     "LowRankPlusSparse",
     "Network",
+    "QuantizedRows",
     "RangeError",
     "Recipe",
     "Reencoding",
@@ -92,6 +94,7 @@ __all__ = [
     "manifest",
     "match_outputs",
     "output_error",
+    "quantize_dynamic",
     "read",
     "read_compressed",
     "reencode",

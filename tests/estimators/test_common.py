@@ -19,6 +19,7 @@ from sparsecode import (
     KSVD,
     MOD,
     CompressedSensing,
+    DynamicQuantizer,
     ElasticNet,
     Lasso,
     LassoCV,
@@ -71,6 +72,8 @@ DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
 IMPUTERS = [MatrixCompletion(), MatrixCompletion(alpha=0.5)]
 # The suite has data of 5 x 3, where little is saved, and sets n_features to 1.
 COMPRESSORS = [
+    DynamicQuantizer(),
+    DynamicQuantizer(bits=3, symmetric=False),
     LayerCompressor(),
     LayerCompressor("uniform", bits=4, group_size=2, symmetric=False, budget=0.6),
     LayerCompressor("dense", budget=1.0),
