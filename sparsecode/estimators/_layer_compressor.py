@@ -73,7 +73,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     n_rounds : int, optional
         Of ``"low_rank+sparse"``, ``"dictionary"`` and ``"codebook"``.
     value_bits : optional
-        Of all methods but ``"dense"``, ``"codebook"`` and ``"uniform"``.
+        Of all methods but ``"dense"`` and ``"uniform"``.
     random_state : int, RandomState, Generator or None, default=0
         Seed, where the method draws; a search over methods may give it to all.
 

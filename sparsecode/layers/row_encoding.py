@@ -161,7 +161,7 @@ class RowEncoder:
         """Codebook: the centroids of whichever codebook serves the row best."""
         form = self.form
         assert isinstance(form, Codebook)
-        books = to_units(form.centroids.astype(np.float64), self.unit)
+        books = to_units(decoded(form.centroids).astype(np.float64), self.unit)
         blocks = metric_blocks(self.metric, form.shape[1], books.shape[2])
         roots = [None, self._feedback_root()]
         best, least = np.empty_like(rows), np.full(len(rows), np.inf)

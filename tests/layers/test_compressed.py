@@ -50,6 +50,29 @@ def assert_same(again, small):
     assert list(again.to_dense()) == list(small.order)
 
 
+@pytest.mark.parametrize("short", ["float16", "bfloat16"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_short_floats_in_every_form_take_the_bytes_predicted(rng, tmp_path, suffix, short):
+    W, forms = rng.standard_normal((32, 54)).astype(np.float32), {}
+    for method in FAMILIES:
+        options = {"n_rounds": 2} if method in ("dictionary", "low_rank+sparse") else {}
+        if method != "dense":
+            options["bits" if method == "uniform" else "value_bits"] = short
+        forms[method] = factorize(W, method, budget=1.0, **options)
+    for form in ("spatial", "tucker"):
+        kernel = {"kernel_shape": (6, 3, 3), "form": form, "value_bits": short}
+        forms[form] = factorize(W, "low_rank", budget=0.5, **kernel)
+    small = CompressedNetwork(forms, Network({}), tuple(forms), 10**6, suffix=suffix)
+    path = tmp_path / f"small{suffix}"
+    small.write(path)
+    assert path.stat().st_size == small.predicted_bytes(suffix)
+    again = read_compressed(path)
+    assert again.factorizations == small.factorizations
+    dense = small.to_dense()
+    for name, array in again.to_dense().items():
+        assert array.tobytes() == dense[name].tobytes()
+
+
 @pytest.mark.parametrize("orientation", ["out_in", "in_out"])
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -37,6 +37,7 @@ FORMS = {name: (name, {}) for name in FAMILIES} | {
     "uniform 16": ("uniform", {"bits": 16}),
     "codebook rows": ("codebook", {"bits": 2, "rows_per_codebook": 2}),
     "codebook nearest": ("codebook", {"bits": 3, "rounding": "nearest"}),
+    "codebook 8": ("codebook", {"bits": 3, "value_bits": 8}),
     "low_rank 8": ("low_rank", {"value_bits": 8}),
     "low_rank 16": ("low_rank", {"value_bits": 16}),
     "sparse 5": ("sparse", {"value_bits": 5}),
@@ -44,6 +45,13 @@ FORMS = {name: (name, {}) for name in FAMILIES} | {
     "low_rank+sparse 6": ("low_rank+sparse", {"value_bits": 6}),
     "dictionary 8": ("dictionary", {"value_bits": 8}),
     "dictionary 16": ("dictionary", {"value_bits": 16}),
+}
+# And as floats of 16 bits by name, in every form that is not one of them itself.
+SHORT_FLOATS = {
+    f"{name} {dtype}": (name, {("bits" if name == "uniform" else "value_bits"): dtype})
+    for name in FAMILIES
+    if name != "dense"
+    for dtype in ("float16", "bfloat16")
 }
 SHORT = ("low_rank 16", "sparse 16", "dictionary 16")  # a quarter of float64 is all they can use
 BLIND = ("dense", "codebook nearest", "uniform nearest", "uniform 16")  # to the inputs
@@ -69,7 +77,7 @@ def a_gram(kind, n, rng):
 
 def fitted(W, method, gram=None, budget=0.6, **options):
     """The form in `budget`, or in more where none fits, even more bits than the layer has."""
-    method, variant = FORMS[method]
+    method, variant = (FORMS | SHORT_FLOATS)[method]
     options = FAST.get(method, {}) | variant | options
     if gram is None or not gram.any():
         options.pop("rounding", None)
@@ -96,6 +104,7 @@ def assert_bits_are_those_of_the_packed_arrays(f):
     }
     ends |= {
         "centroids": "codebook",
+        "centroids.codes": "codebook",
         "dictionary.codes": "codebook",
         "scales": "scales",
         "zeros": "scales",
@@ -112,12 +121,17 @@ def assert_bits_are_those_of_the_packed_arrays(f):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", FORMS)
 def test_laws(rng, method, dtype, shape, metric):
+    assert_laws(rng, method, dtype, shape, metric)
+
+
+def assert_laws(rng, method, dtype, shape, metric):
     W = rng.standard_normal(shape).astype(dtype)
     gram = a_gram(metric, shape[1], rng)
     f, share = fitted(W, method, gram)
     dense = f.to_dense()
     assert (dense.shape, dense.dtype) == (W.shape, W.dtype)
-    assert (f.shape, f.dtype, f.kind) == (W.shape, W.dtype, FORMS[method][0])
+    assert (f.shape, f.dtype) == (W.shape, W.dtype)
+    assert f.kind == (FORMS | SHORT_FLOATS)[method][0]
     exact = dense.astype(np.float64)
     assert np.isfinite(exact).all()
 
@@ -134,6 +148,22 @@ def test_laws(rng, method, dtype, shape, metric):
     assert again.to_dense().tobytes() == dense.tobytes()
     assert fitted(W, method, gram)[0] == f
     assert 0 <= output_error(W, dense, gram) <= 1.05  # 1 is the error of a layer of zeros
+    return f
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", SHORT_FLOATS)
+def test_laws_of_short_floats_in_every_form(rng, method, dtype):
+    f = assert_laws(rng, method, dtype, (12, 20), "full")
+    _, asked = method.split()
+    arrays, _ = f.pack()
+    floats = {a.dtype.name for a in arrays.values() if a.dtype.kind not in "bui"}
+    assert floats == {asked}
+    if np.dtype(dtype).itemsize > 2:
+        assert asked in f.summary
+        # Of any scale nothing is lost but bits of the mantissa.
+        short, _ = fitted(np.full((12, 20), 1e-30, dtype), method)
+        np.testing.assert_allclose(short.to_dense() / 1e-30, 1, rtol=4 * EPS[asked])
 
 
 @pytest.mark.parametrize("method", FORMS)

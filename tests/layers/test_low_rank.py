@@ -125,11 +125,14 @@ def test_a_convolution_is_exact_at_full_rank(rng, form, n_outputs, metric):
         np.testing.assert_allclose(f.to_dense(), W, atol=1e-6)
 
 
+@pytest.mark.parametrize("value_bits", [None, 8, 4, "float16", "bfloat16"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("form", ["spatial", "tucker"])
-def test_the_laws_of_convolutions(rng, form, dtype):
+def test_the_laws_of_convolutions(rng, form, dtype, value_bits):
     W, H = rng.standard_normal((32, 90)).astype(dtype), a_gram("full", 90, rng)
-    f = factorize(W, "low_rank", budget=0.5, gram=H, form=form, kernel_shape=KERNEL)
+    f = factorize(
+        W, "low_rank", budget=0.5, gram=H, form=form, kernel_shape=KERNEL, value_bits=value_bits
+    )
     assert (f.shape, f.dtype, f.kernel_shape) == (W.shape, W.dtype, KERNEL)
     X = rng.standard_normal((7, 90)).astype(np.float64 if dtype == np.float64 else np.float32)
     expected = X @ f.to_dense().astype(np.float64).T

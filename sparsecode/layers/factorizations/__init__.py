@@ -196,8 +196,9 @@ def factorize(
         `uniform`: `bits`, `group_size`, `symmetric` and `rounding`. `codebook`: `bits`,
         `subvector`, `rows_per_codebook`, `rounding`, `n_rounds` and `random_state`.
 
-        All but the last two and `dense`: `value_bits`, 1 to 8 or 16 bits for each of the numbers
-        inside the form.
+        All but `uniform` and `dense`: `value_bits`, 1 to 8 or 16 bits, or "float16" or "bfloat16",
+        for each of the numbers inside the form (of a codebook, its centroids). 16 is float16, or
+        the layer's own dtype where that has as many; `bits` of `uniform` knows these names too.
 
     Returns
     -------

@@ -6,14 +6,14 @@ here; the functions below treat all three alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sparsecode._scaling import magnitude
-from sparsecode._validation import check_bool, check_int
+from sparsecode._validation import check_bool, check_int, check_option
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Arrays,
@@ -92,13 +92,13 @@ class Codes:
 
     Parameters
     ----------
-    codes : uint8 array, 1-D or 2-D
+    codes : uint8 array
         The integers.
     grid : Grid
         What they stand for.
     group : int
-        Consecutive entries of a row that share a scale, or, at the row's length or more, as many
-        whole rows.
+        Consecutive entries of a row, all but the first axis, that share a scale, or, at the row's
+        length or more, as many whole rows.
     dtype : dtype
         Of the layer.
     """
@@ -162,8 +162,8 @@ Values = np.ndarray | Half | Codes
 
 
 def groups_of(shape: tuple[int, ...], group: int) -> Groups:
-    """The groups of an array; one that is 1-D is a single row."""
-    return Groups((shape[0], shape[1]) if len(shape) == 2 else (1, shape[0]), group)
+    """The groups of an array of rows; one that is 1-D is a single row."""
+    return Groups((shape[0], _product(shape[1:])) if len(shape) > 1 else (1, shape[0]), group)
 
 
 def tiles(shape: tuple[int, int]) -> Iterator[slice]:
@@ -184,6 +184,15 @@ def in_dtype(values: Values, dtype: np.dtype) -> np.ndarray:
     return decoded(values).astype(dtype, copy=False)
 
 
+def reshaped(values: Values, *shape: int) -> Values:
+    """The same rows of numbers in another shape."""
+    if isinstance(values, Codes):
+        return replace(values, codes=values.codes.reshape(shape))
+    if isinstance(values, Half):
+        return replace(values, array=values.array.reshape(shape))
+    return values.reshape(shape)
+
+
 def stored_bits(values: Values) -> Bits:
     """What the numbers take, itemised."""
     return Bits(values=n_bits(values)) if isinstance(values, np.ndarray) else values.bits()
@@ -193,7 +202,7 @@ def width_of(values: Values) -> str:
     """How many bits a number takes, for a summary; nothing for the layer's own dtype."""
     if isinstance(values, Codes):
         return f" in {values.grid.bits} bits"
-    return " in 16 bits" if isinstance(values, Half) else ""
+    return f" in {values.array.dtype}" if isinstance(values, Half) else ""
 
 
 def packed(**named: Values) -> tuple[Arrays, Meta]:
@@ -264,7 +273,7 @@ def _unpacked_codes(arrays: Arrays, described: Meta, name: str, ndim: int) -> Co
     return Codes(codes.reshape(shape), grid, group, _dtype(described["dtype"]))
 
 
-def _product(shape: list[int]) -> int:
+def _product(shape: Iterable[int]) -> int:
     count = 1
     for side in shape:
         count *= side
@@ -323,7 +332,7 @@ class Format:
 
     def cost(self, *shape: int) -> int:
         """The bits that an array of this shape takes."""
-        count = _product(list(shape))
+        count = _product(shape)
         if self.bits is None:
             return count * 8 * self.dtype.itemsize
         if self.bits == 16:
@@ -407,10 +416,14 @@ def codes_of(X: np.ndarray, grid: Grid, groups: Groups) -> np.ndarray:
 def check_format(
     dtype: np.dtype, value_bits: Any, group_size: Any = GROUP, symmetric: Any = True
 ) -> Format:
-    """The format that the options of a family ask for."""
+    """The format that the options of a family ask for; 16 bits are float16, or the layer's own."""
     group = check_int(group_size, "group_size")
-    if value_bits is not None and value_bits != 16:
-        value_bits = check_int(value_bits, "value_bits", low=1, high=8)
-    if value_bits == 16 and dtype.itemsize == 2:
-        value_bits = None
-    return Format(dtype, value_bits, group, check_bool(symmetric, "symmetric"))
+    half, symmetric = HALF[0], check_bool(symmetric, "symmetric")
+    if isinstance(value_bits, str):
+        half, value_bits = check_option(value_bits, "value_bits", HALF), 16
+        own = dtype.name == half
+    elif value_bits is None or value_bits == 16:
+        own = dtype.itemsize == 2
+    else:
+        value_bits, own = check_int(value_bits, "value_bits", low=1, high=8), False
+    return Format(dtype, None if own else value_bits, group, symmetric, half)

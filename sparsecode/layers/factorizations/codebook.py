@@ -18,13 +18,22 @@ from sparsecode.layers.factorizations._base import (
     check_parts,
     checked_shape,
     computing_dtype,
-    n_bits,
     part,
-    rounded,
 )
 from sparsecode.layers.factorizations._feedback import Choose, Rule, cholesky, error_feedback
 from sparsecode.layers.factorizations._packing import pack_bits, packed_bytes, unpack_bits
-from sparsecode.layers.factorizations._values import tiles
+from sparsecode.layers.factorizations._values import (
+    Format,
+    Values,
+    check_format,
+    decoded,
+    packed,
+    part_names,
+    stored_bits,
+    tiles,
+    unpacked,
+    width_of,
+)
 from sparsecode.solvers import kmeans_1d
 
 MOST_BOOKS = 64  # where their number is not given
@@ -43,7 +52,7 @@ class Codebook(Factorization):
     ----------
     codes : integer array of shape (n_outputs, n_inputs / d)
         Which centroid stands for each run of `d` weights.
-    centroids : array of shape (n_books, 2**bits, d)
+    centroids : array, or values stored otherwise, of shape (n_books, 2**bits, d)
         The centroids, one codebook for every so many rows.
     rows : int
         The rows that share a codebook.
@@ -59,7 +68,7 @@ class Codebook(Factorization):
     """
 
     codes: np.ndarray
-    centroids: np.ndarray
+    centroids: Values
     rows: int
     kind: ClassVar[str] = "codebook"
 
@@ -84,13 +93,13 @@ class Codebook(Factorization):
         n_books, k, d = self.centroids.shape
         books = "" if n_books == 1 else f"{n_books} of "
         runs = "" if d == 1 else f" of {d} weights"
-        return f"{books}{k} centroids{runs}, {self.width} bits"
+        return f"{books}{k} centroids{runs}{width_of(self.centroids)}, {self.width} bits"
 
     def decode_rows(self, rows: slice) -> np.ndarray:
         """Some rows of the weights."""
         codes = self.codes[rows]
         book = np.arange(self.shape[0])[rows, None] // self.rows
-        return self.centroids[book, codes].reshape(len(codes), -1)
+        return decoded(self.centroids)[book, codes].reshape(len(codes), -1)
 
     def to_dense(self) -> np.ndarray:
         """The weights that the codes stand for."""
@@ -109,20 +118,28 @@ class Codebook(Factorization):
 
     def bits(self) -> Bits:
         """The codes, and the centroids."""
+        centroids = stored_bits(self.centroids)
         return Bits(
-            values=8 * packed_bytes(self.codes.size, self.width), codebook=n_bits(self.centroids)
+            values=8 * packed_bytes(self.codes.size, self.width),
+            codebook=centroids.values,
+            scales=centroids.scales,
         )
 
     def pack(self) -> tuple[Arrays, Meta]:
         """``codes`` and ``centroids``."""
-        arrays = {"codes": pack_bits(self.codes, self.width), "centroids": self.centroids}
-        return arrays, {"kind": self.kind, "shape": list(self.shape), "rows": self.rows}
+        codes = pack_bits(self.codes, self.width)
+        centroids, described = packed(centroids=self.centroids)
+        meta: Meta = {"kind": self.kind, "shape": list(self.shape), "rows": self.rows}
+        return {"codes": codes, **centroids}, {**described, **meta}
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> Codebook:
         """The inverse of `pack`."""
-        check_parts(arrays, "codes", "centroids")
-        packed, centroids = part(arrays, "codes", 1, ("uint8",)), part(arrays, "centroids", 3)
+        check_parts(arrays, "codes", *part_names(meta, "centroids"))
+        stream, centroids = (
+            part(arrays, "codes", 1, ("uint8",)),
+            unpacked(arrays, meta, "centroids", 3),
+        )
         (m, n), rows = checked_shape(meta), meta.get("rows")
         n_books, k, d = centroids.shape
         if not (
@@ -138,7 +155,7 @@ class Codebook(Factorization):
                 f"codebooks of shape {centroids.shape} for every {rows!r} rows do not fit a layer "
                 f"of shape {(m, n)}"
             )
-        codes = unpack_bits(packed, k.bit_length() - 1, m * n // d)
+        codes = unpack_bits(stream, k.bit_length() - 1, m * n // d)
         return cls(codes.reshape(m, n // d), centroids, rows)
 
 
@@ -160,6 +177,7 @@ def fit_codebook(
     rows_per_codebook: int | None = None,
     rounding: str | None = None,
     n_rounds: int | None = None,
+    value_bits: int | str | None = None,
     random_state: Any = 0,
 ) -> Codebook:
     """The best few weights to stand for all, and which of them stands for each.
@@ -171,6 +189,7 @@ def fit_codebook(
     more weights (product quantization) is clustered by `n_rounds` (15) of k-means from a k-means++
     start drawn from `random_state`, in the metric of the block of inputs it belongs to; a pipeline
     may give the seed to all.
+    `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores the centroids so.
     `rounding` is "error_feedback", which needs the moment of the inputs and is then the default, or
     "nearest".
     """
@@ -186,7 +205,8 @@ def fit_codebook(
         raise ValueError('rounding="error_feedback" needs gram, the moment of the inputs')
     n_rounds = 15 if n_rounds is None else check_int(n_rounds, "n_rounds")
     rng = check_random_state(random_state)
-    plan = _plan(W.shape, budget, dtype, d, bits, rows_per_codebook)
+    format_ = check_format(dtype, value_bits)
+    plan = _plan(W.shape, budget, format_, d, bits, rows_per_codebook)
     unit = unit_of(magnitude(W), W.dtype)
     W = to_units(W, unit)
     blocks = metric_blocks(gram, n, d)
@@ -200,8 +220,8 @@ def fit_codebook(
 
     learned = [learn(W[start : start + plan.rows]) for start in range(0, m, plan.rows)]
     books = np.stack([from_units(book, unit, name="a centroid") for book in learned])
-    centroids = rounded(books, dtype)
-    stored = to_units(centroids.astype(W.dtype), unit)
+    centroids = format_.store(books)
+    stored = to_units(decoded(centroids).astype(W.dtype), unit)
     codes = assigned(W, stored, plan.rows, None, blocks)
     if gram is None or rounding == "nearest":
         return Codebook(codes, centroids, plan.rows)
@@ -222,7 +242,7 @@ def _error(W: np.ndarray, form: Codebook, root: np.ndarray) -> float:
 def _plan(
     shape: tuple[int, int],
     budget: int,
-    dtype: np.dtype,
+    format_: Format,
     d: int,
     bits: int | None,
     rows: int | None,
@@ -236,7 +256,7 @@ def _plan(
         heights = [min(check_int(rows, "rows_per_codebook"), m)]
     for width in widths:
         for height in heights:
-            centroids = -(-m // height) * 2**width * d * 8 * dtype.itemsize
+            centroids = format_.cost(-(-m // height), 2**width, d)
             if 8 * packed_bytes(m * n // d, width) + centroids <= budget:
                 return _Plan(width, height)
     raise BudgetError(

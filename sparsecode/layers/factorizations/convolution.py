@@ -6,7 +6,9 @@ Its plain low rank, (O, r) times (r, I kh kw), is the channel form; these two us
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,10 +24,19 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     balanced,
     check_parts,
-    computing_dtype,
-    n_bits,
-    part,
-    rounded,
+)
+from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._rounding import store_matrix
+from sparsecode.layers.factorizations._values import (
+    Format,
+    Values,
+    decoded,
+    packed,
+    part_names,
+    reshaped,
+    stored_bits,
+    unpacked,
+    width_of,
 )
 from sparsecode.solvers import weighted_svd
 from sparsecode.solvers._orthogonal import svd
@@ -39,9 +50,9 @@ class Spatial(Factorization):
 
     Parameters
     ----------
-    vertical : array of shape (rank, n_channels, height)
+    vertical : array, or values stored otherwise, of shape (rank, n_channels, height)
         Applied first.
-    horizontal : array of shape (n_outputs, rank, width)
+    horizontal : array, or values stored otherwise, of shape (n_outputs, rank, width)
         Applied last.
 
     Examples
@@ -54,8 +65,8 @@ class Spatial(Factorization):
     ((32, 72), 9)
     """
 
-    vertical: np.ndarray
-    horizontal: np.ndarray
+    vertical: Values
+    horizontal: Values
     kind: ClassVar[str] = "spatial"
 
     @property
@@ -71,7 +82,7 @@ class Spatial(Factorization):
     @property
     def rank(self) -> int:
         """The channels in between."""
-        return len(self.vertical)
+        return self.vertical.shape[0]
 
     @property
     def dtype(self) -> np.dtype:
@@ -81,39 +92,42 @@ class Spatial(Factorization):
     @property
     def summary(self) -> str:
         """The rank."""
-        return f"spatial, rank {self.rank}"
+        return f"spatial, rank {self.rank}{width_of(self.vertical)}"
 
-    def _factors(self) -> tuple[np.ndarray, np.ndarray]:
-        dtype = computing_dtype(self.dtype)
-        return self.vertical.astype(dtype, copy=False), self.horizontal.astype(dtype, copy=False)
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """`vertical` and `horizontal` in the dtype they are computed in."""
+        return decoded(self.vertical), decoded(self.horizontal)
 
     def to_dense(self) -> np.ndarray:
         """The kernels, flattened."""
-        vertical, horizontal = self._factors()
+        vertical, horizontal = self.factors()
         kernels = np.einsum("riy,orx->oiyx", vertical, horizontal, optimize=True)
         return kernels.reshape(self.shape).astype(self.dtype, copy=False)
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """The columns of each patch, then its rows."""
-        vertical, horizontal = self._factors()
+        vertical, horizontal = self.factors()
         patches = X.reshape(len(X), *self.kernel_shape)
         inner = np.einsum("niyx,riy->nrx", patches, vertical, optimize=True)
         return inner.reshape(len(X), -1) @ horizontal.reshape(len(horizontal), -1).T
 
     def bits(self) -> Bits:
         """The values of both factors."""
-        return Bits(values=n_bits(self.vertical) + n_bits(self.horizontal))
+        return stored_bits(self.vertical) + stored_bits(self.horizontal)
 
     def pack(self) -> tuple[Arrays, Meta]:
         """Two arrays, ``vertical`` and ``horizontal``."""
-        return {"vertical": self.vertical, "horizontal": self.horizontal}, {"kind": self.kind}
+        arrays, meta = packed(vertical=self.vertical, horizontal=self.horizontal)
+        return arrays, {"kind": self.kind, **meta}
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> Spatial:
         """The inverse of `pack`."""
-        check_parts(arrays, "vertical", "horizontal")
-        vertical, horizontal = part(arrays, "vertical", 3), part(arrays, "horizontal", 3)
-        _check_fit(len(vertical) == horizontal.shape[1], vertical, horizontal)
+        check_parts(arrays, *part_names(meta, "vertical", "horizontal"))
+        vertical, horizontal = (
+            unpacked(arrays, meta, name, 3) for name in ("vertical", "horizontal")
+        )
+        _check_fit(vertical.shape[0] == horizontal.shape[1], vertical, horizontal)
         return cls(vertical, horizontal)
 
 
@@ -123,11 +137,11 @@ class Tucker(Factorization):
 
     Parameters
     ----------
-    output : array of shape (n_outputs, a)
+    output : array, or values stored otherwise, of shape (n_outputs, a)
         Applied last.
-    core : array of shape (a, b, height, width)
+    core : array, or values stored otherwise, of shape (a, b, height, width)
         The convolution of fewer channels.
-    input : array of shape (b, n_channels)
+    input : array, or values stored otherwise, of shape (b, n_channels)
         Applied first.
 
     Examples
@@ -140,9 +154,9 @@ class Tucker(Factorization):
     ((32, 72), True)
     """
 
-    output: np.ndarray
-    core: np.ndarray
-    input: np.ndarray
+    output: Values
+    core: Values
+    input: Values
     kind: ClassVar[str] = "tucker"
 
     @property
@@ -153,7 +167,7 @@ class Tucker(Factorization):
     @property
     def shape(self) -> tuple[int, int]:
         """``(n_outputs, n_inputs)``."""
-        return len(self.output), math.prod(self.kernel_shape)
+        return self.output.shape[0], math.prod(self.kernel_shape)
 
     @property
     def ranks(self) -> tuple[int, int]:
@@ -168,50 +182,48 @@ class Tucker(Factorization):
     @property
     def summary(self) -> str:
         """The ranks."""
-        return f"Tucker, ranks {self.ranks[0]} and {self.ranks[1]}"
+        return f"Tucker, ranks {self.ranks[0]} and {self.ranks[1]}{width_of(self.core)}"
 
-    def _factors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        dtype = computing_dtype(self.dtype)
-        output, core, input_ = (
-            factor.astype(dtype, copy=False) for factor in (self.output, self.core, self.input)
-        )
-        return output, core, input_
+    def factors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`output`, `core` and `input` in the dtype they are computed in."""
+        return decoded(self.output), decoded(self.core), decoded(self.input)
 
     def to_dense(self) -> np.ndarray:
         """The kernels, flattened."""
-        output, core, input_ = self._factors()
+        output, core, input_ = self.factors()
         kernels = np.einsum("oa,abyx,bi->oiyx", output, core, input_, optimize=True)
         return kernels.reshape(self.shape).astype(self.dtype, copy=False)
 
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Mix the channels, convolve, mix again."""
-        output, core, input_ = self._factors()
+        output, core, input_ = self.factors()
         patches = X.reshape(len(X), *self.kernel_shape)
         inner = np.einsum("niyx,bi->nbyx", patches, input_, optimize=True)
         return (inner.reshape(len(X), -1) @ core.reshape(len(core), -1).T) @ output.T
 
     def bits(self) -> Bits:
         """The values of the factors."""
-        return Bits(values=n_bits(self.output) + n_bits(self.core) + n_bits(self.input))
+        return stored_bits(self.output) + stored_bits(self.core) + stored_bits(self.input)
 
     def pack(self) -> tuple[Arrays, Meta]:
         """Three arrays, ``output``, ``core`` and ``input``."""
-        arrays = {"output": self.output, "core": self.core, "input": self.input}
-        return arrays, {"kind": self.kind}
+        arrays, meta = packed(output=self.output, core=self.core, input=self.input)
+        return arrays, {"kind": self.kind, **meta}
 
     @classmethod
     def unpack(cls, arrays: Arrays, meta: Meta) -> Tucker:
         """The inverse of `pack`."""
-        check_parts(arrays, "output", "core", "input")
+        check_parts(arrays, *part_names(meta, "output", "core", "input"))
         output, core, input_ = (
-            part(arrays, "output", 2), part(arrays, "core", 4), part(arrays, "input", 2)
-        )  # fmt: skip
-        fits = (output.shape[1], len(input_)) == core.shape[:2]
+            unpacked(arrays, meta, name, axes)
+            for name, axes in (("output", 2), ("core", 4), ("input", 2))
+        )
+        fits = (output.shape[1], input_.shape[0]) == core.shape[:2]
         _check_fit(fits, output, core, input_)
         return cls(output, core, input_)
 
 
-def _check_fit(fits: bool, *factors: np.ndarray) -> None:
+def _check_fit(fits: bool, *factors: Values) -> None:
     shapes = " and ".join(f"{factor.shape} {factor.dtype}" for factor in factors)
     if any(factor.size == 0 for factor in factors):
         raise ValueError(f"the factors {shapes} are empty")
@@ -230,54 +242,80 @@ def check_kernel(kernel_shape: Any, n_inputs: int) -> Kernel:
 
 
 def fit_spatial(
-    W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype, kernel: Kernel
+    W: np.ndarray, gram: np.ndarray | None, budget: int, format_: Format, kernel: Kernel
 ) -> Spatial:
     """The vertical kernels of the best rank of ``(I kh) x (O kw)``, and the horizontal ones that
-    are best with them in the metric of the inputs."""
+    are best with them, as they are stored, in the metric of the inputs."""
     (I, kh, kw), O = kernel, len(W)
-    rank = min(budget // (8 * dtype.itemsize * (I * kh + O * kw)), I * kh, O * kw)
+
+    def cost(rank: int) -> int:
+        return format_.cost(rank, I, kh) + format_.cost(O, rank, kw)
+
+    rank = _most(min(I * kh, O * kw), budget, cost)
     if rank < 1:
         raise BudgetError(f"spatial rank 1 of a {W.shape} layer does not fit into {budget} bits")
     M = W.reshape(O, I * kh, kw).transpose(1, 0, 2).reshape(I * kh, O * kw)
     sizes = _input_sizes(gram, (I * kh, kw))
     # With the right singular vectors no scale has to be divided by: dead inputs are no case.
-    vertical = _columns(M @ svd(M * sizes[:, None])[2][:rank].T)
-    K = np.kron(vertical.T, np.eye(kw))
-    horizontal = _best_left(W, gram, K)
-    first, second = balanced(vertical.T.reshape(rank, I, kh), horizontal.reshape(O, rank, kw))
-    return Spatial(rounded(first, dtype), rounded(second, dtype))
+    vertical = _columns(M @ svd(M * sizes[:, None])[2][:rank].T).T
+    horizontal = _best_left(W, gram, np.kron(vertical, np.eye(kw)))
+    vertical, horizontal = balanced(vertical, horizontal)
+    stored = format_.store(vertical)
+    K = np.kron(decoded(stored).astype(np.float64), np.eye(kw))
+    last = _stored_left(W, gram, K, horizontal, format_)
+    return Spatial(reshaped(stored, rank, I, kh), reshaped(last, O, rank, kw))
 
 
 def fit_tucker(
-    W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype, kernel: Kernel
+    W: np.ndarray, gram: np.ndarray | None, budget: int, format_: Format, kernel: Kernel
 ) -> Tucker:
-    """The input channels of the best rank of ``I x (O k^2)``, and the best low rank with them in
-    the metric of the inputs."""
+    """The input channels of the best rank of ``I x (O k^2)``, and the best low rank with them, as
+    they are stored, in the metric of the inputs."""
     (I, kh, kw), O = kernel, len(W)
     M = W.reshape(O, I, kh * kw).transpose(1, 0, 2).reshape(I, -1)
     _, s, Vt = svd(M * _input_sizes(gram, (I, kh * kw))[:, None])
-    a, b = _tucker_ranks(W, s, budget, 8 * dtype.itemsize, kernel)
-    mixing = _columns(M @ Vt[:b].T).T
-    K = np.kron(mixing, np.eye(kh * kw))
-    target = _best_left(W, gram, K)
-    output, core, _ = weighted_svd(target, K @ K.T if gram is None else K @ gram @ K.T, a)
+    a, b = _tucker_ranks(W, s, budget, format_, kernel)
+    mixing = format_.store(_columns(M @ Vt[:b].T).T)
+    K = np.kron(decoded(mixing).astype(np.float64), np.eye(kh * kw))
+    metric = _moment(K, gram)
+    output, core, _ = weighted_svd(_best_left(W, gram, K), metric, a)
     output, core = balanced(output, core)
-    return Tucker(
-        rounded(output, dtype), rounded(core.reshape(a, b, kh, kw), dtype), rounded(mixing, dtype)
-    )
+    middle = store_matrix(core, cholesky(metric), format_)
+    span = decoded(middle).astype(np.float64) @ K
+    last = _stored_left(W, gram, span, output, format_)
+    return Tucker(last, reshaped(middle, a, b, kh, kw), mixing)
+
+
+def _most(most: int, budget: int, cost: Callable[[int], int]) -> int:
+    """The largest size, of a cost that grows, that the budget holds; 0 if none does."""
+    return bisect.bisect_right(range(1, most + 1), budget, key=cost)
+
+
+def _stored_left(
+    W: np.ndarray, gram: np.ndarray | None, K: np.ndarray, left: np.ndarray, format_: Format
+) -> Values:
+    """The last factor; if `K` was rounded to a grid, the best with what that has made of it."""
+    if format_.plain:
+        return format_.store(left)
+    return store_matrix(_best_left(W, gram, K), cholesky(_moment(K, gram)), format_)
+
+
+def _moment(K: np.ndarray, gram: np.ndarray | None) -> np.ndarray:
+    """Of what the first factor makes of the inputs."""
+    return K @ (K.T if gram is None else gram @ K.T)
 
 
 def _tucker_ranks(
-    W: np.ndarray, s: np.ndarray, budget: int, width: int, kernel: Kernel
+    W: np.ndarray, s: np.ndarray, budget: int, format_: Format, kernel: Kernel
 ) -> tuple[int, int]:
     """Of all pairs that fit, the one whose two truncations lose least, each taken alone."""
     (I, kh, kw), O = kernel, len(W)
-    tails = [_tail(s), _tail(svd(W)[1])]
-    # Relative, as the first is in the units of the inputs.
-    lost = [tail / tail[0] if tail[0] > 0 else tail for tail in tails]
+    lost = _tail(s), _tail(svd(W)[1])
     pairs = []
     for b in range(1, len(s) + 1):
-        a = min((budget // width - b * I) // (b * kh * kw + O), O, b * kh * kw, len(tails[1]) - 1)
+        left = budget - format_.cost(b, I)
+        most = min(O, b * kh * kw, len(lost[1]) - 1)
+        a = _most(most, left, lambda a, b=b: format_.cost(O, a) + format_.cost(a, b, kh, kw))  # type: ignore[misc]
         if a >= 1:
             pairs.append((lost[0][b] + lost[1][a], a, b))
     if not pairs:
@@ -287,8 +325,10 @@ def _tucker_ranks(
 
 
 def _tail(s: np.ndarray) -> np.ndarray:
-    """The energy that each rank leaves out, from none of the singular values to all."""
-    return np.concatenate([np.cumsum(np.square(s)[::-1])[::-1], [0.0]])
+    """The share of the energy that each rank leaves out, from none of the values to all."""
+    s = s / (s[0] or 1)
+    tail: np.ndarray = np.concatenate([np.cumsum(np.square(s)[::-1])[::-1], [0.0]])
+    return tail / (tail[0] or 1)
 
 
 def _input_sizes(gram: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:

@@ -131,14 +131,14 @@ def fit_dictionary(
     atoms_per_nonzero: float | None = None,
     learning: str = "ksvd",
     n_rounds: int = 30,
-    value_bits: int | None = None,
+    value_bits: int | str | None = None,
     random_state: Any = None,
 ) -> Dictionary:
     """Atoms and codes of the outputs' weights, in the space where the inputs are white.
 
     `atoms_per_nonzero` is the number of atoms over the number of nonzeros an output. None tries a
-    few, and goes on with the best of them. `value_bits` of 1 to 8, or 16, stores atoms and codes
-    in so many bits.
+    few, and goes on with the best of them. `value_bits` of 1 to 8, 16, "float16" or "bfloat16"
+    stores atoms and codes so.
     """
     format_ = check_format(dtype, value_bits)
     check_option(learning, "learning", LEARNERS)

@@ -149,21 +149,20 @@ def fit_low_rank(
     metric: str | None = None,
     form: str = "matrix",
     kernel_shape: Any = None,
-    value_bits: int | None = None,
+    value_bits: int | str | None = None,
 ) -> LowRank | Spatial | Tucker:
     """The best rank that fits the budget, in the metric of the inputs.
 
     `metric` is that of all inputs ("full", `weighted_svd`), of each for itself ("diagonal", ASVD)
-    or none ("plain"). `value_bits` of 1 to 8, or 16, stores both factors in so many bits.
+    or none ("plain"). `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores the factors so.
     """
     gram = _metric(metric, gram)
     check_option(form, "form", ("matrix", "spatial", "tucker"))
-    if form != "matrix":
-        check_unused(f"form={form!r}", value_bits=value_bits)
-        fit = fit_spatial if form == "spatial" else fit_tucker
-        return fit(W, gram, budget, dtype, check_kernel(kernel_shape, W.shape[1]))
-    check_unused("form='matrix'", kernel_shape=kernel_shape)
     format_ = check_format(dtype, value_bits)
+    if form != "matrix":
+        fit = fit_spatial if form == "spatial" else fit_tucker
+        return fit(W, gram, budget, format_, check_kernel(kernel_shape, W.shape[1]))
+    check_unused("form='matrix'", kernel_shape=kernel_shape)
     rank = largest_rank(W.shape, budget, format_)
     if rank < 1:
         raise BudgetError(f"rank 1 of a {W.shape} layer does not fit into {budget} bits")

@@ -122,14 +122,14 @@ def fit_low_rank_plus_sparse(
     n_rounds: int = 20,
     metric: str | None = None,
     start: str = "oats",
-    value_bits: int | None = None,
+    value_bits: int | str | None = None,
 ) -> LowRankPlusSparse:
     """Alternate the exact low-rank step and a sparse step that never makes the error larger.
 
     `low_rank_share` is the share of the bits that the low-rank part gets. None tries a tenth, a
     quarter and a half, which brackets what OATS (2024) found best; the best of them after a few
-    rounds goes on. `value_bits` of 1 to 8, or 16, stores the numbers of both parts in so many bits;
-    the sparse part is then fitted to what rounding has left of the other.
+    rounds goes on. `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores both parts so; the
+    sparse part is then fitted to what rounding has left of the other.
     """
     format_ = check_format(dtype, value_bits)
     metric = _check_metric(metric, gram)

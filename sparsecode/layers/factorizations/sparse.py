@@ -148,12 +148,12 @@ def fit_sparse(
     threshold: str | None = None,
     n_stages: int | None = None,
     refit: bool = True,
-    value_bits: int | None = None,
+    value_bits: int | str | None = None,
     random_state: Any = None,
 ) -> Sparse:
     """The most important weights that fit the budget, refitted on their support.
 
-    `value_bits` of 1 to 8, or 16, stores them in so many bits.
+    `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores them so.
     """
     criterion = _check_criterion(criterion, gram)
     if criterion != "random":

@@ -129,14 +129,15 @@ def fit_uniform(
     budget: int,
     dtype: np.dtype,
     *,
-    bits: int | None = None,
+    bits: int | str | None = None,
     group_size: int | str | None = None,
     symmetric: bool = True,
     rounding: str | None = None,
 ) -> Uniform:
     """The grids that fit the budget and lose the least, and codes by error feedback or rounding.
 
-    `bits` is 1 to 8, or 16 for float16 (of a layer of wider floats); None is whichever is best.
+    `bits` is 1 to 8, or, of a layer of wider floats, 16 or "float16", or "bfloat16"; None is
+    whichever is best.
     `group_size` is the number of weights of a row that share a scale, "channel" for whole rows,
     "tensor" for all; None is the finest that the budget holds. Scales are float16; grids that are
     not `symmetric` have integer zero points. `rounding` is "error_feedback" (GPTQ), which needs the
@@ -158,7 +159,7 @@ def _formats(
     shape: tuple[int, int],
     budget: int,
     dtype: np.dtype,
-    bits: int | None,
+    bits: int | str | None,
     group_size: int | str | None,
     symmetric: bool,
 ) -> list[Format]:
@@ -170,14 +171,15 @@ def _formats(
         sizes = [size for size in GROUP_SIZES if size < shape[1]] + list(named.values())
     else:
         sizes = [group_size]
-    widths = [16, *range(8, 0, -1)] if bits is None else [bits]
+    widths: list[int | str] = [16, *range(8, 0, -1)] if bits is None else [bits]
+    asked = bits == 16 or isinstance(bits, str)
     fitting = []
     for width in widths:
         tried = [check_format(dtype, width, size, symmetric) for size in sizes]
         tried = [format_ for format_ in tried if format_.cost(*shape) <= budget]
-        fitting += [format_ for format_ in tried[:1] if not format_.plain or bits == 16]
+        fitting += [format_ for format_ in tried[:1] if not format_.plain or asked]
     if not fitting:
-        what = "1-bit codes" if bits is None else f"{bits}-bit weights"
+        what = f"{bits}-bit weights" if isinstance(bits, int) else f"{bits or '1-bit'} codes"
         raise BudgetError(f"{what} of a {shape} layer do not fit into {budget} bits")
     return fitting[:1] if fitting[0].bits in (None, 16) else fitting[:2]
 
