@@ -134,4 +134,5 @@ def _numbered(place: int, job: Job) -> tuple[int, list[Candidate] | Failure]:
 
 def as_task(layer: str, method: str, options: Mapping[str, Any], share: float) -> Task:
     """A task that can be compared and hashed."""
-    return Task(layer, method, tuple(sorted(options.items())), share)
+    plain = ((k, tuple(v) if isinstance(v, list) else v) for k, v in sorted(options.items()))
+    return Task(layer, method, tuple(plain), share)

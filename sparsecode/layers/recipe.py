@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from sparsecode._files import strict_json
 from sparsecode._validation import check_int, check_option, check_real
-from sparsecode.layers.factorizations import FAMILIES
+from sparsecode.layers.factorizations import FAMILIES, LowRank
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.patterns import matches, near_misses
 
@@ -48,7 +48,8 @@ class Rule:
         The families to choose from; ``["dense"]`` keeps the layer as it is. By default those of
         the recipe.
     options : mapping, optional
-        Options of the family, where `methods` names just one.
+        Options of the family, where `methods` names just one. `kernel_shape` is that of the layer
+        where it is left out.
     share : float, optional
         The share of the layer's own bits that it gets; nothing is searched then.
     weight : float, default=1
@@ -221,11 +222,44 @@ def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
         methods = tuple(
             (method, options)
             for method in chosen
-            for options in (FAMILIES[method].variants if searched else (rule.options,))
+            for options in (_variants(method, layer) if searched else [_with_kernel(rule, layer)])
         )
         most = math.inf if rule.max_error is None else rule.max_error
         found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap, most))
     return found
+
+
+def _variants(method: str, layer: Layer) -> list[Mapping[str, Any]]:
+    """The options that a search tries: of a convolution its own forms of low rank, too."""
+    variants = list(FAMILIES[method].variants)
+    if method == LowRank.kind and math.prod(layer.kernel) > 1:
+        kernel = kernel_shape(layer)
+        forms = ["tucker", "spatial"] if min(kernel[1:]) > 1 else ["tucker"]
+        variants += [
+            {"form": form, "kernel_shape": kernel, **some}
+            for form in forms
+            for some in variants[:-1]
+        ]
+    return variants
+
+
+def _with_kernel(rule: Rule, layer: Layer) -> Mapping[str, Any]:
+    """The options of a rule, and the kernel that its form of a convolution needs."""
+    options = rule.options
+    if options.get("form", "matrix") == "matrix" or "kernel_shape" in options:
+        return options
+    if not layer.kernel:
+        raise ValueError(
+            f"the rule for {rule.match!r} asks for form={options['form']!r} of {layer.name!r}, "
+            "which is no convolution"
+        )
+    return {**options, "kernel_shape": kernel_shape(layer)}
+
+
+def kernel_shape(layer: Layer) -> tuple[int, int, int]:
+    """Channels, height and width of a convolution; all sides but the last make up the height."""
+    *sides, width = layer.kernel
+    return layer.n_inputs // math.prod(layer.kernel), math.prod(sides), width
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:

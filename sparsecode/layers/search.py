@@ -145,7 +145,10 @@ class Search:
         return tasks + [
             as_task(name, method, options, share)
             for method, options in plan.methods
-            if (method, options) not in _cheap(plan) and method != "dense" and options == best
+            if (method, options) not in _cheap(plan)
+            and method != "dense"
+            # What suits a matrix says little about kernels: their forms are tried in every width.
+            and ("form" in options or _values(options) == best)
             for share in self._shares(plan, COSTLY, WIDE_COSTLY)
         ]
 
@@ -274,7 +277,12 @@ class Search:
 def _cheap(plan: Plan) -> list[tuple[str, Mapping[str, Any]]]:
     """The methods that are tried at every size: all, where all of them are costly."""
     methods = [(m, options) for m, options in plan.methods if m != "dense" or options]
-    return [(m, options) for m, options in methods if not FAMILIES[m].costly] or methods
+    return [(m, o) for m, o in methods if not (FAMILIES[m].costly or "form" in o)] or methods
+
+
+def _values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options say of how numbers are stored."""
+    return {name: value for name, value in options.items() if name == "value_bits"}
 
 
 def _best_values(found: Sequence[Candidate]) -> dict[str, Any]:
@@ -284,7 +292,7 @@ def _best_values(found: Sequence[Candidate]) -> dict[str, Any]:
         return {}
     typical = float(np.median([c.packed for c in structured]))
     fitting = [c for c in structured if c.packed <= typical]
-    return dict(min(fitting, key=lambda c: c.error).task.options)
+    return _values(dict(min(fitting, key=lambda c: c.error).task.options))
 
 
 def _fixed(plan: Plan) -> Task:

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from sparsecode.layers import BudgetError, Recipe, Rule, compress
-from sparsecode.layers.recipe import share_of
+from sparsecode.layers import BudgetError, Layout, Network, Recipe, Rule, Stored, compress
+from sparsecode.layers.recipe import plans, share_of
 
 QUICK = ["low_rank", "sparse"]
 
@@ -154,3 +154,53 @@ def test_a_bad_recipe_is_one_sentence(tmp_path, content, message) -> None:
 def test_a_rule_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"the rule for 'blok.0.w' matches no layer; did you mean"):
         compress(a_network(), 0.5, rules=[{"match": "blok.0.w"}])
+
+
+def convolutions(seed=0):
+    """One of few channels behind a mixing, one of thin kernels, and one that is linear."""
+    rng = np.random.default_rng(seed)
+    parts = rng.standard_normal((40, 20)), rng.standard_normal((20, 4, 3, 3))
+    tucker = np.einsum("oa,abyx,bi->oiyx", *parts, rng.standard_normal((4, 24)))
+    thin = np.einsum(
+        "riy,orx->oiyx", rng.standard_normal((6, 12, 5)), rng.standard_normal((40, 6, 5))
+    )
+    matrix = rng.standard_normal((40, 4)) @ rng.standard_normal((4, 30))
+    tensors = {"mixed.weight": tucker, "thin.weight": thin, "linear.weight": matrix}
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+def test_the_forms_of_convolutions_are_candidates() -> None:
+    net = convolutions()
+    small = compress(net, 0.14, methods="low_rank")
+    kinds = [form.kind for form in small.factorizations.values()]
+    assert kinds == ["tucker", "spatial", "low_rank"]
+    assert max(row.weight_error for row in small.report.rows) < 1e-3
+    # The recipe knows the kernels, through JSON too.
+    recipe = Recipe.from_mapping(json.loads(json.dumps(small.recipe.as_mapping())))
+    again = compress(net, 1.0, rules=recipe.rules)
+    assert again.factorizations == small.factorizations
+
+
+@pytest.mark.parametrize("form", ["tucker", "spatial"])
+def test_a_rule_names_a_form_and_the_layer_has_the_kernel(form) -> None:
+    rule = {"match": "re:.*(mixed|thin).*", "methods": ["low_rank"], "options": {"form": form}}
+    small = compress(convolutions(), 0.3, methods="low_rank", rules=[rule])
+    kinds = [form.kind for form in small.factorizations.values()]
+    assert set(kinds[:2]) <= {form, "dense"}
+    assert form in kinds
+    with pytest.raises(ValueError, match=r"form='.*' of 'linear.weight', which is no convolution"):
+        compress(convolutions(), 0.3, rules=[rule | {"match": "linear.weight"}])
+
+
+def test_a_convolution_in_one_dimension_has_no_thin_kernels() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((32, 15)), rng.standard_normal((15, 3, 5))
+    kernels = np.einsum("oa,abx,bi->oix", *parts, rng.standard_normal((3, 20))).astype(np.float32)
+    net = Network({"w": kernels}, layout=Layout(declared={"w": Stored(kernel=(5,))}))
+    (plan,) = plans(net.layers, Recipe(methods="low_rank"))
+    assert {options.get("form") for _, options in plan.methods} == {None, "tucker"}
+    rule = {"match": "w", "methods": ["low_rank"], "options": {"form": "tucker"}, "share": 0.3}
+    small = compress(net, 1.0, rules=[rule])
+    assert small.factorizations["w"].kernel_shape == (20, 1, 5)
+    assert small.report.rows[0].weight_error < 1e-10
+    assert small.to_dense()["w"].shape == (32, 20, 5)
