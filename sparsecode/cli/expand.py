@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--factored",
         action="store_true",
-        help="compute low-rank layers through their factors; only for DENSE.onnx",
+        help="compute layers through their factors where that is less work; only for DENSE.onnx",
     )
     parser.add_argument("--force", action="store_true", help="replace DENSE if it exists")
     parser.set_defaults(run=run)

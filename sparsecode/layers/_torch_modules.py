@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import math
+from functools import reduce
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from sparsecode.layers.factorizations import (
-    Dictionary,
-    Factorization,
-    LowRank,
-    LowRankPlusSparse,
-    unpack,
+from sparsecode.layers.factored import (
+    FIRST_AXIS,
+    KERNEL,
+    LAST_AXIS,
+    Expression,
+    Leaf,
+    Product,
+    expression,
 )
-from sparsecode.layers.factorizations._values import in_dtype
+from sparsecode.layers.factorizations import Dense, Factorization, unpack
 from sparsecode.layers.torch_arrays import to_array, to_tensor
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -28,8 +31,12 @@ class Chain(nn.Sequential):
     @property
     def weight(self) -> torch.Tensor:
         """What the layer's weight would be, in its shape."""
-        first, last = (layer.weight for layer in self)
-        return (last.flatten(1) @ first.flatten(1)).reshape(len(last), *first.shape[1:])
+
+        def after(first: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+            # No side of the kernel is under both: along it the one is broadcast against the other.
+            return torch.einsum("or...,ri...->oi...", last, first)
+
+        return reduce(after, (layer.weight for layer in self))
 
     @property
     def bias(self) -> torch.Tensor | None:
@@ -37,26 +44,22 @@ class Chain(nn.Sequential):
         return self[-1].bias
 
 
-class Sum(nn.Module):
-    """Two paths whose outputs add; `weight` is the sum of theirs."""
-
-    def __init__(self, first: nn.Module, second: nn.Module) -> None:
-        super().__init__()
-        self.first, self.second = first, second
+class Sum(nn.Sequential):
+    """Paths whose outputs add; `weight` is the sum of theirs."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Both, added."""
-        return self.first(x) + self.second(x)
+        """All, added."""
+        return reduce(torch.add, (path(x) for path in self))
 
     @property
     def weight(self) -> torch.Tensor:
         """What the layer's weight would be, in its shape."""
-        return self.first.weight + self.second.weight
+        return reduce(torch.add, (path.weight for path in self))
 
     @property
     def bias(self) -> torch.Tensor | None:
         """That of the first path."""
-        return self.first.bias
+        return self[0].bias
 
 
 class Packed(nn.Module):
@@ -94,65 +97,85 @@ class Packed(nn.Module):
 
 
 class Replacer:
-    """Makes modules for layers; those of tied layers share their parameters."""
+    """Makes modules for layers; those of tied layers share their parameters.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    everywhere : bool
+        Use factors even where they are more work than the dense layer.
+    """
+
+    def __init__(self, *, everywhere: bool) -> None:
+        self._everywhere = everywhere
         self._shared: dict[tuple[str, str], nn.Parameter] = {}
+        self._packed: dict[tuple[str, str], Packed] = {}
 
-    def module(self, owner: str, form: Factorization, old: Any) -> nn.Module:
-        """What takes the place of `old`, whose weight is the tensor `owner`."""
-        if isinstance(form, LowRank):
-            return self._product(owner, form, old)
-        if isinstance(form, LowRankPlusSparse):
-            low = self._product(owner, form.low_rank, old)
-            return Sum(low, Packed(form.sparse, _without_bias(old), None))
-        if isinstance(form, Dictionary):
-            atoms = self._first(owner, in_dtype(form.dictionary, form.dtype), old)
-            codes = _last_like(old, form.dictionary.shape[0], form.shape[0], old.bias is not None)
-            return Chain(atoms, Packed(form.codes, codes, old.bias))
-        return Packed(form, old, old.bias)
+    def module(self, owner: str, form: Factorization, old: Any) -> nn.Module | None:
+        """What takes the place of `old`, whose weight is the tensor `owner`; None: nothing does."""
+        kernel = tuple(old.weight.shape[2:])
+        strides = tuple(old.stride) if kernel else ()
+        made = expression(form, kernel, strides, everywhere=self._everywhere)
+        if isinstance(made, Leaf) and not _takes_less(made.form):
+            return None
+        return self._made(owner, made, old, old.bias)
 
-    def _product(self, owner: str, form: LowRank, old: Any) -> Chain:
-        last = _last_like(old, form.rank, form.shape[0], old.bias is not None)
-        last.weight = self._parameter(
-            owner, "left", in_dtype(form.left, form.dtype), last.weight.shape, old
-        )
-        if old.bias is not None:
-            last.bias = old.bias
-        return Chain(self._first(owner, in_dtype(form.right, form.dtype), old), last)
+    def _made(self, owner: str, made: Expression, old: Any, bias: nn.Parameter | None) -> nn.Module:
+        if isinstance(made, Leaf):
+            return self._leaf(owner, made, old, bias)
+        if isinstance(made, Product):
+            *parts, last = made.parts
+            modules = [self._made(owner, part, old, None) for part in parts]
+            return Chain(*modules, self._made(owner, last, old, bias))
+        first, *terms = made.parts
+        modules = [self._made(owner, term, old, None) for term in terms]
+        return Sum(self._made(owner, first, old, bias), *modules)
 
-    def _first(self, owner: str, matrix: np.ndarray, old: Any) -> nn.Module:
-        """The layer with fewer outputs that all else of `old` goes to, but the bias."""
-        first = _without_bias(old)
-        if isinstance(old, nn.Linear):
-            first.out_features = len(matrix)
-        else:
-            first.out_channels = len(matrix)
-        shape = (len(matrix), *old.weight.shape[1:])
-        first.weight = self._parameter(owner, "right", matrix, shape, old)
-        return first
+    def _leaf(self, owner: str, leaf: Leaf, old: Any, bias: nn.Parameter | None) -> nn.Module:
+        module = _like(old, leaf)
+        module.bias = bias
+        if _takes_less(leaf.form):
+            packed = Packed(leaf.form, module, bias)
+            first = self._packed.setdefault((owner, leaf.name), packed)
+            for name, buffer in first.named_buffers():
+                packed.register_buffer(name, buffer)
+            return packed
+        module.weight = self._parameter(owner, leaf, module.weight.shape, old)
+        return module
 
-    def _parameter(
-        self, owner: str, part: str, matrix: np.ndarray, shape: tuple[int, ...], old: Any
-    ) -> nn.Parameter:
-        if (owner, part) not in self._shared:
-            values = to_tensor(matrix).to(old.weight.device).reshape(shape)
-            self._shared[owner, part] = nn.Parameter(values, old.weight.requires_grad)
-        return self._shared[owner, part]
+    def _parameter(self, owner: str, leaf: Leaf, shape: tuple[int, ...], old: Any) -> nn.Parameter:
+        if (owner, leaf.name) not in self._shared:
+            values = to_tensor(leaf.matrix).to(old.weight.device).reshape(shape)
+            self._shared[owner, leaf.name] = nn.Parameter(values, old.weight.requires_grad)
+        return self._shared[owner, leaf.name]
 
 
-def _without_bias(old: Any) -> Any:
-    """A copy on no device, to be given a weight."""
-    made = copy.deepcopy(old).to("meta")
-    made.bias = None
-    return made
+def _takes_less(form: Factorization) -> bool:
+    """Whether there is a point in keeping it packed."""
+    dense = 8 * math.prod(form.shape) * form.dtype.itemsize
+    return not isinstance(form, Dense) and form.bits().total < dense
 
 
-def _last_like(old: Any, n_inputs: int, n_outputs: int, bias: bool) -> Any:
-    """The layer that combines channels: 1x1 where `old` is a convolution."""
-    where = {"device": "meta", "dtype": old.weight.dtype, "bias": bias}
+def _like(old: Any, leaf: Leaf) -> Any:
+    """A layer of the kind of `old`, on no device, to be given a weight."""
+    n_outputs, n_inputs = leaf.form.shape
+    where = {"device": "meta", "dtype": old.weight.dtype}
     if isinstance(old, nn.Linear):
         return nn.Linear(n_inputs, n_outputs, **where)
     n_axes = old.weight.ndim - 2
+    reached = {KERNEL: range(n_axes), FIRST_AXIS: [0], LAST_AXIS: [n_axes - 1]}.get(leaf.role, [])
+
+    def along(values: tuple[int, ...], rest: int) -> tuple[int, ...]:
+        return tuple(value if axis in reached else rest for axis, value in enumerate(values))
+
+    kernel = along(old.kernel_size, 1)
     kind = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[n_axes]
-    return kind(n_inputs, n_outputs, 1, **where)
+    return kind(
+        n_inputs // math.prod(kernel),
+        n_outputs,
+        kernel,
+        stride=along(old.stride, 1),
+        padding=old.padding if isinstance(old.padding, str) else along(old.padding, 0),
+        dilation=along(old.dilation, 1),
+        padding_mode=old.padding_mode,
+        **where,
+    )

@@ -16,11 +16,11 @@ import numpy as np
 
 from sparsecode import __version__
 from sparsecode._files import refuse_same_file, strict_json
-from sparsecode._validation import check_bool, check_int, check_option
+from sparsecode._validation import check_int, check_option
 from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.arrays import check_ties
-from sparsecode.layers.factorizations import Bits, Factorization, LowRank, unpack
-from sparsecode.layers.factorizations._values import in_dtype
+from sparsecode.layers.factored import check_factored
+from sparsecode.layers.factorizations import Bits, Factorization, unpack
 from sparsecode.layers.formats import (
     DEFAULT_MAX_BYTES,
     MODEL,
@@ -138,7 +138,7 @@ class CompressedNetwork:
             refuse_same_file(self.network.source, path)
         write_tensors(path, *self._packed())
 
-    def write_onnx(self, path: str | os.PathLike[str], *, factored: bool = False) -> None:
+    def write_onnx(self, path: str | os.PathLike[str], *, factored: bool | str = False) -> None:
         """Write the ONNX model that the network was read from, with the layers as they are now.
 
         Needs the extra: ``pip install sparsecode[onnx]``.
@@ -147,10 +147,12 @@ class CompressedNetwork:
         ----------
         path : path-like
             The ``.onnx`` file.
-        factored : bool, default=False
-            Compute low-rank layers by two nodes, through their two factors, where every use of the
-            layer lets it; the file and the arithmetic are then as small as the rank. All other
-            layers, and all of them by default, are dense.
+        factored : bool or "all", default=False
+            Compute a layer by several nodes, through its factors, where that is less work and every
+            use of the layer lets it: two for low rank, three for Tucker, and so on. The file and
+            the arithmetic are then as small as the factors. What stock runtimes have nothing for,
+            sparse matrices and codes, is dense, and so are all other layers, and all of them by
+            default. "all" takes no notice of the work: low rank and sparse are two paths then.
 
         Raises
         ------
@@ -163,20 +165,21 @@ class CompressedNetwork:
         if Path(path).suffix.lower() != MODEL:
             raise ValueError(f"{path} has to end in .onnx")
         dense = self.to_dense()
-        if not check_bool(factored, "factored") or self.network.graph is None:
+        if not check_factored(factored) or self.network.graph is None:
             return dense.write(path)
         from sparsecode.layers.formats.onnx import save
         from sparsecode.layers.onnx_export import factored_model
 
         if self.network.source is not None:
             refuse_same_file(self.network.source, path)
-        pairs = {
-            name: (in_dtype(form.left, form.dtype), in_dtype(form.right, form.dtype))
-            for name, form in self.factorizations.items()
-            if isinstance(form, LowRank) and form.less_work
-        }
-        metadata = self.network.metadata
-        return save(path, *factored_model(self.network.graph, dense, pairs, metadata))
+        model = factored_model(
+            self.network.graph,
+            dense,
+            self.factorizations,
+            self.network.metadata,
+            everywhere=factored == "all",
+        )
+        return save(path, *model)
 
     def _packed(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         arrays: dict[str, np.ndarray] = {}

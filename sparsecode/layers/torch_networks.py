@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._validation import check_bool
 from sparsecode.layers.compressed import CompressedNetwork
+from sparsecode.layers.factored import check_factored
 from sparsecode.layers.factorizations import Dense, Factorization
 from sparsecode.layers.layout import FLOATING, Layout, Stored
 from sparsecode.layers.network import Network
@@ -99,7 +99,7 @@ def _layout(module: Any, tensors: Mapping[str, np.ndarray]) -> Layout:
     return Layout(declared=declared, left_alone=reasons)
 
 
-def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool = True) -> Any:
+def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool | str = True) -> Any:
     """Return a copy of a torch module with compressed layers.
 
     Parameters
@@ -108,12 +108,14 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool = Tru
         With the names of the module's state dict, as of `from_torch(module)`.
     module : torch.nn.Module
         The original, which is not changed.
-    factored : bool, default=True
-        Put modules that compute with the factors in the place of `Linear` and convolutions: two
-        for low rank and for a dictionary (a convolution and one of kernel 1), the sum of two paths
-        for low rank and sparse, and for every other form one that keeps the layer packed and
-        unpacks it as it is used. Layers of other classes, even derived ones, and those whose weight
-        is also something else's stay dense. False loads dense weights into the same classes.
+    factored : bool or "all", default=True
+        Put modules that compute with the factors in the place of `Linear` and convolutions where
+        that is less work than the dense layer: two for low rank and for a dictionary (a convolution
+        and one of kernel 1), three for Tucker, and so on. Any other form that takes fewer bits than
+        the dense layer becomes a module that keeps it packed and unpacks it as it is used. "all"
+        takes no notice of the work: low rank and sparse are two paths then, whose outputs add.
+        Layers of other classes, even derived ones, and those whose weight is also something else's
+        stay dense. False loads dense weights into the same classes.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool = Tru
     torch = torch_library()
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module has to be a torch.nn.Module, got {type(module).__name__}")
-    check_bool(factored, "factored")
+    check_factored(factored)
     state, dense = module.state_dict(), compressed.to_dense()
     if odd := sorted(state.keys() ^ set(dense)):
         raise ValueError(f"only one of the network and the module has a tensor {odd[0]!r}")
@@ -148,13 +150,15 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool = Tru
             )
     made = copy.deepcopy(module)
     made.load_state_dict({name: to_tensor(array) for name, array in dense.items()}, strict=True)
-    return _with_factors(made, compressed) if factored else made
+    if not factored:
+        return made
+    return _with_factors(made, compressed, everywhere=factored == "all")
 
 
-def _with_factors(module: Any, compressed: CompressedNetwork) -> Any:
+def _with_factors(module: Any, compressed: CompressedNetwork, *, everywhere: bool) -> Any:
     from sparsecode.layers._torch_modules import LAYERS, Replacer
 
-    replacer, made = Replacer(), {}
+    replacer, made = Replacer(everywhere=everywhere), {}
     forms = _replaceable(module, compressed, LAYERS)
     for name, old in list(weights(module)):
         owner = compressed.tied.get(name, name)
@@ -162,7 +166,7 @@ def _with_factors(module: Any, compressed: CompressedNetwork) -> Any:
             continue
         if id(old) not in made:
             new = replacer.module(owner, forms[owner], old)
-            made[id(old)] = new.train(old.training), old
+            made[id(old)] = old if new is None else new.train(old.training), old
         prefix = name.removesuffix("weight").removesuffix(".")
         if not prefix:
             return made[id(old)][0]

@@ -10,6 +10,7 @@ import pytest
 from sparsecode.layers import (
     FAMILIES,
     CompressedNetwork,
+    Sum,
     calibrate,
     compress,
     factorize,
@@ -230,6 +231,56 @@ def test_factors_compute_what_the_dense_layers_do(method, dtype):
         np.testing.assert_allclose(weight.detach().numpy().reshape(W.shape), W, rtol=tol, atol=tol)
 
 
+@pytest.mark.parametrize("factored", [True, "all"])
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "same"])
+@pytest.mark.parametrize("form", ["tucker", "spatial", "low_rank+sparse", "sum"])
+def test_the_kernel_of_a_convolution_goes_where_it_is(form, padding, factored):
+    options = {"padding": "same"} if padding == "same" else {"padding": (2, 1), "stride": (2, 1)}
+    if padding != "same":
+        options["padding_mode"] = padding
+    module = nn.Conv2d(8, 24, (3, 5), dilation=(1, 2), **options)
+    W = from_torch(module).weight("weight")
+    kernel = {"kernel_shape": (8, 3, 5)}
+    if form == "low_rank+sparse":
+        made = factorize(W, form, budget=0.5, n_rounds=2)
+    elif form == "sum":
+        made = Sum([factorize(W, "low_rank", budget=0.1), factorize(W, "sparse", budget=0.1)])
+    else:
+        made = factorize(W, "low_rank", budget=0.4, form=form, **kernel)
+    net = from_torch(module)
+    kept = net.carrying({"bias": net["bias"]})
+    small = CompressedNetwork({"weight": made}, kept, tuple(net), 8 * net.n_bytes)
+    found, dense = (
+        to_torch(small, module, factored=factored),
+        to_torch(small, module, factored=False),
+    )
+    x = torch.randn(2, 8, 11, 13)
+    torch.testing.assert_close(found(x), dense(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.weight, dense.weight, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.bias, module.bias)
+    if form in ("tucker", "spatial"):
+        assert len(found) == (3 if form == "tucker" else 2)
+    else:  # a sparse path takes the time of a dense one
+        assert hasattr(found, "parts") == (factored is True)
+        assert isinstance(found, nn.Sequential) == (factored == "all")
+
+
+def test_factors_are_used_where_they_are_less_work():
+    module = nn.Linear(20, 30)
+    for budget, kind in ((0.9, nn.Sequential), (1.0, nn.Linear)):
+        W = from_torch(module).weight("weight")
+        bits = {"value_bits": None} if budget < 1 else {}
+        form = factorize(W, "low_rank", budget=budget, **bits)
+        assert form.rank == int(budget * 12)
+        net = from_torch(module)
+        kept = net.carrying({"bias": net["bias"]})
+        small = CompressedNetwork({"weight": form}, kept, tuple(net), 8 * net.n_bytes)
+        assert isinstance(to_torch(small, module), kind)
+        assert isinstance(to_torch(small, module, factored="all"), nn.Sequential)
+    with pytest.raises(TypeError, match="factored has to be True or False"):
+        to_torch(small, module, factored="some")
+
+
 def test_low_rank_layers_become_two_layers():
     module = Net()
     made = to_torch(compressed(module, "low_rank"), module)
@@ -294,7 +345,7 @@ def test_tied_weights_count_once_and_come_back_tied(tmp_path, embedding):
     small = compress(net, 0.6, methods="low_rank", calibration=moments)
     small.write(tmp_path / "small.safetensors")
     small = read_compressed(tmp_path / "small.safetensors")
-    dense, made = to_torch(small, module, factored=False), to_torch(small, module)
+    dense, made = to_torch(small, module, factored=False), to_torch(small, module, factored="all")
     assert dense.head.weight is dense.wte.weight
     np.testing.assert_allclose(
         made(torch.as_tensor(x)).detach(), dense(torch.as_tensor(x)).detach(), rtol=1e-4, atol=1e-4
@@ -305,6 +356,10 @@ def test_tied_weights_count_once_and_come_back_tied(tmp_path, embedding):
         assert made.head[0].weight is made.wte[0].weight
         assert made.head[1].weight is made.wte[1].weight
         assert made.head[1].bias is not made.wte[1].bias
+        packed = to_torch(small, module)  # which it is: so high a rank in so few bits
+        kept = [dict(part.named_buffers()) for part in (packed.head, packed.wte)]
+        assert kept[0]
+        assert all(kept[1][name] is buffer for name, buffer in kept[0].items())
 
 
 def test_a_module_used_twice_is_replaced_once():

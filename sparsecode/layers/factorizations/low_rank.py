@@ -79,12 +79,6 @@ class LowRank(Factorization):
         return self.left.shape[1]
 
     @property
-    def less_work(self) -> bool:
-        """Whether two products with the factors are less than one with the matrix."""
-        m, n = self.shape
-        return self.rank * (m + n) < m * n
-
-    @property
     def dtype(self) -> np.dtype:
         """The dtype of both factors."""
         return self.left.dtype
