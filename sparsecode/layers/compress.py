@@ -16,6 +16,7 @@ from sparsecode.layers.checkpoint import Checkpoint
 from sparsecode.layers.compressed import (
     METADATA_KEY,
     CompressedNetwork,
+    summary_of,
     with_report,
 )
 from sparsecode.layers.factorizations import Dense, Factorization, output_error
@@ -159,7 +160,7 @@ def compress(
         search.add(_survivors(answers, failures, keep_failed, jobs))
     compressed = search.best
     rows = [
-        _row(network, name, form, (calibration, heldout))
+        _row(search.plans[name], jobs.weight(name), form, (calibration, heldout))
         for name, form in compressed.factorizations.items()
         if not (name in failures and isinstance(form, Dense))
     ]
@@ -168,7 +169,13 @@ def compress(
         budget=None,
         max_error=None,
         rules=tuple(
-            Rule(match=t.layer, methods=[t.method], options=dict(t.options), share=t.share)
+            Rule(
+                match=search.plans[t.layer].match,
+                methods=[t.method],
+                options=dict(t.options),
+                share=t.share,
+                stacked=len(search.plans[t.layer].members) > 1,
+            )
             for t in search.tasks
         ),
     )
@@ -203,8 +210,14 @@ def _check_moments(network: Network, **given: Calibration | None) -> None:
         moments.check(network)
 
 
-def _gram(calibration: Calibration | None, name: str) -> np.ndarray | None:
-    return calibration.gram(name) if calibration is not None and name in calibration else None
+def _gram(calibration: Calibration | None, plan: Plan) -> np.ndarray | None:
+    """The moment of the inputs that all layers of the plan have: the mean of those there are."""
+    if calibration is None:
+        return None
+    grams = [calibration.gram(m.name) for m in plan.members if m.name in calibration]
+    if len(grams) < 2:
+        return grams[0] if grams else None
+    return np.mean(grams, axis=0)
 
 
 class _Jobs:
@@ -217,9 +230,13 @@ class _Jobs:
         calibration: Calibration | None,
         recipe: Recipe,
     ) -> None:
-        self._weights = {plan.layer.name: network.weight(plan.layer) for plan in todo}
-        self._grams = {name: _gram(calibration, name) for name in self._weights}
+        self._weights = {plan.layer.name: _weight(network, plan) for plan in todo}
+        self._grams = {plan.layer.name: _gram(calibration, plan) for plan in todo}
         self._damping, self._seed = recipe.damping, recipe.seed
+
+    def weight(self, name: str) -> np.ndarray:
+        """The matrix of a layer or stack."""
+        return self._weights[name]
 
     def of(self, tasks: Sequence[Task], *, rough: bool = False) -> Job:
         """The job of these tasks, all of one layer."""
@@ -287,16 +304,21 @@ class _Counter:
             self._progress(self._done, self._total)
 
 
+def _weight(network: Network, plan: Plan) -> np.ndarray:
+    weights = [network.weight(member) for member in plan.members]
+    return weights[0] if len(weights) == 1 else np.concatenate(weights)
+
+
 def _row(
-    network: Network, name: str, form: Factorization, moments: Sequence[Calibration | None]
+    plan: Plan, weight: np.ndarray, form: Factorization, moments: Sequence[Calibration | None]
 ) -> LayerRow:
-    weight, dense = network.weight(name), form.to_dense()
-    grams = [_gram(calibration, name) for calibration in moments]
+    dense = form.to_dense()
+    grams = [_gram(calibration, plan) for calibration in moments]
     errors = [None if gram is None else output_error(weight, dense, gram) for gram in grams]
     return LayerRow(
-        name=name,
+        name=plan.layer.name,
         form=form.kind,
-        summary=form.summary,
+        summary=summary_of(form, len(plan.members)),
         shape=form.shape,
         bits=form.bits(),
         original_bits=8 * weight.size * weight.dtype.itemsize,

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -64,6 +64,9 @@ class CompressedNetwork:
         search: ``compress(network, 1.0, rules=recipe.rules)``. None for one that was read.
     tied : dict of str to str
         For each name whose tensor is that of another, the other; it is stored once.
+    stacked : dict of str to dict of str to int
+        For each name in `factorizations` that stands for several layers, one upon another, those
+        layers and their numbers of outputs.
     bits : int
         The size of that file in bits, names and shapes included.
     ratio : float
@@ -86,6 +89,7 @@ class CompressedNetwork:
     suffix: str = ".safetensors"
     recipe: Any = None
     tied: dict[str, str] = field(default_factory=dict)
+    stacked: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def bits(self) -> int:
@@ -112,17 +116,35 @@ class CompressedNetwork:
     def to_dense(self) -> Network:
         """The network under its original names, shapes and dtypes, as stock tools load it."""
         layout = self.network.layout
+        weights = dict(self._weights())
         tensors: dict[str, np.ndarray] = {}
         for name in self.order:
             owner = self.tied.get(name, name)
             if owner in tensors:
                 tensors[name] = tensors[owner]
-            elif owner in self.factorizations:
-                weight = self.factorizations[owner].to_dense()
+            elif owner in weights:
+                weight = weights.pop(owner)()
                 tensors[name] = np.ascontiguousarray(layout.of_layer(owner).tensor(weight))
             else:
                 tensors[name] = self.network[owner]
         return self.network.carrying(tensors)
+
+    def _weights(self) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+        """Every compressed layer, and what makes its matrix."""
+        for name, form in self.factorizations.items():
+            if name not in self.stacked:
+                yield name, form.to_dense
+                continue
+            first, whole = 0, lru_cache(maxsize=1)(form.to_dense)
+            for member, n_outputs in self.stacked[name].items():
+                rows = slice(first, first + n_outputs)
+                yield member, lambda whole=whole, rows=rows: whole()[rows]  # type: ignore[misc]
+                first += n_outputs
+
+    @property
+    def alone(self) -> dict[str, Factorization]:
+        """The forms of single layers."""
+        return {n: form for n, form in self.factorizations.items() if n not in self.stacked}
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``.safetensors`` or ``.npz``, whole or not at all; `read_compressed` reads it.
@@ -175,7 +197,7 @@ class CompressedNetwork:
         model = factored_model(
             self.network.graph,
             dense,
-            self.factorizations,
+            self.alone,
             self.network.metadata,
             everywhere=factored == "all",
         )
@@ -185,11 +207,12 @@ class CompressedNetwork:
         arrays: dict[str, np.ndarray] = {}
         described: dict[str, Any] = {}
         separator = _separator(self.order)
+        members = {name for members in self.stacked.values() for name in members}
         for name in self.order:
             if name in self.factorizations:
                 parts, described[name] = self.factorizations[name].pack()
                 arrays.update({f"{name}{separator}{key}": part for key, part in parts.items()})
-            elif name not in self.tied:
+            elif name not in self.tied and name not in members:
                 arrays[name] = self.network[name]
         description = {
             "format": FORMAT_VERSION,
@@ -209,7 +232,8 @@ class CompressedNetwork:
         """How layers are stored, and which tensors are tied, where nothing else tells."""
         declared = self.network.layout.declared
         stored = {} if declared is None else {"stored": to_record(declared)}
-        return {**stored, **({"tied": self.tied} if self.tied else {})}
+        stacked = {"stacked": self.stacked} if self.stacked else {}
+        return {**stored, **({"tied": self.tied} if self.tied else {}), **stacked}
 
 
 def _separator(names: Iterable[str]) -> str:
@@ -218,6 +242,11 @@ def _separator(names: Iterable[str]) -> str:
     while any(separator in name for name in names):
         separator += ":"
     return separator
+
+
+def summary_of(form: Factorization, n_layers: int) -> str:
+    """What a report says of a layer, or of a stack of some."""
+    return form.summary if n_layers == 1 else f"{form.summary}, with {n_layers - 1} more"
 
 
 def stored_bits(name: str, form: Factorization) -> int:
@@ -293,11 +322,15 @@ def _unpacked(
     if not tied.keys() <= names or not set(tied.values()) <= owners:
         raise ValueError("its record of tied tensors has names that it does not have")
     graph = arrays.pop(GRAPH + _separator(order), None)
-    parts, rest = _sorted_out(arrays, owners, set(metas), _separator(order))
+    stacked = description.get("stacked", {})
+    packed = set(metas).union(*stacked.values())
+    parts, rest = _sorted_out(arrays, owners - packed, set(metas), _separator(order))
     forms = {n: unpack(parts[n], metas[n], max_bytes=max_bytes) for n in order if n in metas}
-    layout = _layout(description, forms)
+    _check_stacked(stacked, forms, owners)
+    of_members = {m: forms[name] for name, members in stacked.items() for m in members}
+    layout = _layout(description, forms | of_members)
     kept = Network(
-        {name: rest[name] for name in order if name in owners and name not in metas},
+        {name: rest[name] for name in order if name in owners and name not in packed},
         metadata=metadata,
         source=path,
         layout=layout,
@@ -305,17 +338,29 @@ def _unpacked(
     )
     original_bits = check_int(description["original_bits"], "original_bits")
     compressed = CompressedNetwork(
-        forms, kept, tuple(order), original_bits, suffix=Path(path).suffix, tied=tied
+        forms,
+        kept,
+        tuple(order),
+        original_bits,
+        suffix=Path(path).suffix,
+        tied=tied,
+        stacked=stacked,
     )
     rows = [
-        LayerRow(name=name, form=f.kind, summary=f.summary, shape=f.shape, bits=f.bits())
-        for name, f in forms.items()
+        LayerRow(
+            name=name,
+            form=form.kind,
+            summary=summary_of(form, len(stacked.get(name, (name,)))),
+            shape=form.shape,
+            bits=form.bits(),
+        )
+        for name, form in forms.items()
     ]
     return with_report(compressed, tuple(rows))
 
 
 def _sorted_out(
-    arrays: dict[str, np.ndarray], owners: set[str], packed: set[str], separator: str
+    arrays: dict[str, np.ndarray], kept: set[str], packed: set[str], separator: str
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, np.ndarray]]:
     """The packed arrays by layer, and the tensors that were left alone."""
     parts: dict[str, dict[str, np.ndarray]] = {name: {} for name in packed}
@@ -324,14 +369,28 @@ def _sorted_out(
         name, found, part = key.rpartition(separator)
         if found and name in parts:
             parts[name][part] = array
-        elif key in owners and key not in packed:
+        elif key in kept:
             rest[key] = array
         else:
             raise ValueError(f"its tensor {key!r} belongs to nothing in it")
     return parts, rest
 
 
-def _layout(description: dict[str, Any], forms: dict[str, Factorization]) -> Layout:
+def _check_stacked(
+    stacked: dict[str, dict[str, int]], forms: Mapping[str, Factorization], owners: set[str]
+) -> None:
+    """Each stack is the rows of its form, and no layer is in two of them."""
+    for name, members in stacked.items():
+        sizes = [check_int(size, "the outputs of a stacked layer") for size in members.values()]
+        if next(iter(members), None) != name or sum(sizes) != forms[name].shape[0]:
+            raise ValueError(f"its record of the layers stacked in {name!r} does not fit")
+    seen = [member for members in stacked.values() for member in members]
+    single = forms.keys() - stacked.keys()
+    if len(set(seen)) < len(seen) or not set(seen) <= owners - single:
+        raise ValueError("its record of stacked layers has names that it does not have")
+
+
+def _layout(description: dict[str, Any], forms: Mapping[str, Factorization]) -> Layout:
     """How layers are stored: every compressed one has to have a place."""
     orientation = check_option(str(description["orientation"]), "orientation", ORIENTATIONS)
     if "stored" not in description:

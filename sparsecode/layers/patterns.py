@@ -41,3 +41,9 @@ def matches(pattern: str, name: str, argument: str) -> bool:
         raise ValueError(
             f"the {argument} pattern {pattern!r} is not a regular expression: {error}"
         ) from error
+
+
+def captured(pattern: str, name: str) -> tuple[str | None, ...]:
+    """The groups of the expression in a name that it matches; none of an exact name."""
+    found = re.fullmatch(pattern[3:], name) if pattern.startswith("re:") else None
+    return () if found is None else found.groups()

@@ -7,15 +7,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sparsecode._files import strict_json
-from sparsecode._validation import check_int, check_option, check_real
+from sparsecode._validation import check_bool, check_int, check_option, check_real
 from sparsecode.layers.factorizations import FAMILIES, LowRank
 from sparsecode.layers.layout import Layer
-from sparsecode.layers.patterns import matches, near_misses
+from sparsecode.layers.patterns import captured, matches, near_misses
 
 __all__ = ["Recipe", "Rule"]
 
@@ -59,6 +59,11 @@ class Rule:
     max_error : float, optional
         Its relative squared error, on the calibration inputs if there are any, is at most this,
         whatever the other layers would gain by its bits.
+    stacked : bool, default=False
+        Store the layers that it matches as one, row upon row: those that share their inputs, as
+        queries, keys and values do, then share the atoms of a dictionary, or a factor, too. Layers
+        for which the groups of the expression differ are kept apart: ``re:(block.[0-9]+).attn.*``
+        makes one stack a block. Stacks are dense in ONNX and torch.
 
     Raises
     ------
@@ -79,6 +84,7 @@ class Rule:
     weight: float = 1.0
     cap: float = 1.0
     max_error: float | None = None
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
@@ -99,6 +105,7 @@ class Rule:
             check_real(self.max_error, "max_error", low=0, open_low=True)
             if self.share is not None:
                 raise ValueError(f"the rule for {self.match!r} has a share: max_error is not used")
+        check_bool(self.stacked, "stacked")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +203,7 @@ class Recipe:
 
 
 class Plan(NamedTuple):
-    """What is done to one layer."""
+    """What is done to one layer, or to a stack of some."""
 
     layer: Layer
     methods: tuple[tuple[str, Mapping[str, Any]], ...]  # families with their options
@@ -204,29 +211,50 @@ class Plan(NamedTuple):
     weight: float
     cap: float
     max_error: float  # infinite: any
+    members: tuple[Layer, ...]  # the layer itself, or those of the stack, whose first names it
+
+    @property
+    def match(self) -> str:
+        """What a rule for it would match."""
+        names = [layer.name for layer in self.members]
+        return names[0] if len(names) == 1 else f"re:{'|'.join(map(re.escape, names))}"
 
 
 def plans(layers: Sequence[Layer], recipe: Recipe) -> list[Plan]:
-    """Each layer with the first rule that matches it."""
+    """Each layer, or stack of layers, with the first rule that matches it."""
     names = [layer.name for layer in layers]
     for rule in recipe.rules:
         if not any(matches(rule.match, name, "match") for name in names):
             hint = near_misses(rule.match.removeprefix("re:"), names)
             raise ValueError(f"the rule for {rule.match!r} matches no layer{hint}")
-    found = []
+    stacks: dict[Any, tuple[Rule, list[Layer]]] = {}
     for layer in layers:
         rules = (rule for rule in recipe.rules if matches(rule.match, layer.name, "match"))
         rule = next(rules, Rule(match=layer.name))
-        chosen = recipe.methods if rule.methods is None else rule.methods
-        searched = not rule.options and rule.share is None
-        methods = tuple(
-            (method, options)
-            for method in chosen
-            for options in (_variants(method, layer) if searched else [_with_kernel(rule, layer)])
+        key = (rule.match, captured(rule.match, layer.name)) if rule.stacked else layer.name
+        stacks.setdefault(key, (rule, []))[1].append(layer)
+    return [_plan(rule, members, recipe) for rule, members in stacks.values()]
+
+
+def _plan(rule: Rule, members: Sequence[Layer], recipe: Recipe) -> Plan:
+    layer = members[0]
+    if odd := [m for m in members if (m.n_inputs, m.dtype) != (layer.n_inputs, layer.dtype)]:
+        raise ValueError(
+            f"the rule for {rule.match!r} stacks {layer.name!r} of {layer.n_inputs} inputs in "
+            f"{layer.dtype} and {odd[0].name!r} of {odd[0].n_inputs} in {odd[0].dtype}"
         )
-        most = math.inf if rule.max_error is None else rule.max_error
-        found.append(Plan(layer, methods, rule.share, rule.weight, rule.cap, most))
-    return found
+    n_outputs = sum(member.n_outputs for member in members)
+    layer = replace(layer, shape=(n_outputs, layer.n_inputs))
+    chosen = recipe.methods if rule.methods is None else rule.methods
+    searched = not rule.options and rule.share is None
+    methods = tuple(
+        (method, options)
+        for method in chosen
+        for options in (_variants(method, layer) if searched else [_with_kernel(rule, layer)])
+    )
+    weight = rule.weight * len(members)
+    most = math.inf if rule.max_error is None else rule.max_error
+    return Plan(layer, methods, rule.share, weight, rule.cap, most, tuple(members))
 
 
 def _variants(method: str, layer: Layer) -> list[Mapping[str, Any]]:

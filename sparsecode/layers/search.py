@@ -239,14 +239,26 @@ class Search:
     def _assembled(self, chosen: Sequence[Candidate]) -> CompressedNetwork:
         forms = {c.task.layer: c.form for c in chosen if c.form is not None}
         network = self.network
-        left_out = set(forms) or set(self.plans)
+        parts = {name: self.plans[name].members for name in forms or self.plans}
+        left_out = {member.name for members in parts.values() for member in members}
         kept = network.carrying(
             {n: a for n, a in network.items() if n not in left_out and n not in network.tied},
             network.layout.resolved(network.layers),
         )
         order = tuple(name for name in network if forms or name not in left_out)
+        stacked = {
+            name: {member.name: member.n_outputs for member in members}
+            for name, members in parts.items()
+            if len(members) > 1 and forms
+        }
         return CompressedNetwork(
-            forms, kept, order, 8 * network.n_bytes, suffix=self._suffix, tied=network.tied
+            forms,
+            kept,
+            order,
+            8 * network.n_bytes,
+            suffix=self._suffix,
+            tied=network.tied,
+            stacked=stacked,
         )
 
     def _too_small(self, smallest: Sequence[Candidate], allowed: int) -> str:

@@ -65,8 +65,8 @@ def distill(
         The original.
     inputs_of : callable
         Maps a network to the inputs of its layers by name, (n_samples, n_inputs) each, in the order
-        in which the layers are computed, always of the same samples. Layers that it leaves out are
-        left alone.
+        in which the layers are computed, always of the same samples. Layers that it leaves out, and
+        stacked ones, are left alone.
     damping : float, default=0.01
         As in `match_outputs` and `factorize`: positive.
 
@@ -107,7 +107,7 @@ def distill(
     teacher = _checked(inputs_of(network), network)
     forms = dict(compressed.factorizations)
     for name in teacher:
-        if name not in forms or rules[name].methods == ("dense",):
+        if name not in compressed.alone or rules[name].methods == ("dense",):
             continue
         student = _checked(inputs_of(replace(compressed, factorizations=forms).to_dense()), network)
         seen = _moments(teacher[name], student[name], name)
@@ -123,6 +123,8 @@ def distill(
             calibration_error=None,
             heldout_error=None,
         )
+        if row.name in compressed.alone
+        else row
         for row in compressed.report.rows
     ]
     return with_report(fitted, tuple(rows), compressed.report.budget)

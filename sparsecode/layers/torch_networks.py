@@ -181,7 +181,7 @@ def _replaceable(
     """Forms of layers all of whose names are weights of modules of just these classes."""
     plain = {name for name, part in weights(module) if type(part) in kinds and name}
     forms = {}
-    for owner, form in compressed.factorizations.items():
+    for owner, form in compressed.alone.items():
         names = [owner, *(name for name, other in compressed.tied.items() if other == owner)]
         if not isinstance(form, Dense) and plain.issuperset(names):
             forms[owner] = form
