@@ -4,7 +4,8 @@ from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_
 from sparsecode.layers.autoencoder import EncoderRow, SparseAutoencoder, compare_encoders
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.compress import compress
-from sparsecode.layers.compressed import CompressedNetwork, read_compressed
+from sparsecode.layers.compressed import CompressedNetwork
+from sparsecode.layers.compressed_reading import read_compressed
 from sparsecode.layers.distillation import HeadResult, distill_head, match_outputs
 from sparsecode.layers.dynamic import QuantizedRows, quantize_dynamic
 from sparsecode.layers.factorizations import (
