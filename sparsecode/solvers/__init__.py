@@ -29,6 +29,7 @@ from sparsecode.solvers.message_passing import (
 )
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.nuclear import complete, singular_value_threshold
+from sparsecode.solvers.online_dictionary import OnlineState, online_dictionary_learning
 from sparsecode.solvers.online_robust_pca import (
     OnlineResult,
     SubspaceState,
@@ -57,6 +58,7 @@ __all__ = [
     "LowRankFactors",
     "MessagePassingResult",
     "OnlineResult",
+    "OnlineState",
     "PathResult",
     "Result",
     "SVDResult",
@@ -87,6 +89,7 @@ __all__ = [
     "mod",
     "ols",
     "omp",
+    "online_dictionary_learning",
     "online_robust_pca",
     "principal_component_pursuit",
     "robust_projection",

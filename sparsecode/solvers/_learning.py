@@ -192,7 +192,7 @@ def _resumed(
 ) -> tuple[np.ndarray, np.ndarray, RandomSource]:
     """Atoms, signals taken, and the random numbers from where the result's run left them."""
     state = init.state
-    if state is None or init.dictionary.shape != shape:
+    if not isinstance(state, Resumable) or init.dictionary.shape != shape:
         raise ValueError(
             f"init is a result with a dictionary of shape {init.dictionary.shape}; it has to be "
             f"that of a batch learner and of shape {shape}"

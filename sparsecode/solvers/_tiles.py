@@ -107,6 +107,17 @@ def pursuit(
 
 
 def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int) -> CodeTile:
+    descent = lasso_descent(D, alpha, positive)
+
+    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
+        codes = np.zeros((len(tile), len(D)), dtype=D.dtype)
+        return nonzeros(codes, descent(tile, units, codes, tol, max_iter))
+
+    return code
+
+
+def lasso_descent(D: np.ndarray, alpha: float, positive: bool) -> Callable[..., float]:
+    """Descent in place from the codes there are; the worst duality gap of what comes out."""
     from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile
 
     atom_unit = unit_of(magnitude(D), D.dtype)
@@ -115,21 +126,23 @@ def lasso(D: np.ndarray, alpha: float, positive: bool, tol: float, max_iter: int
     n_atoms, dtype = D.shape[0], D.dtype
     room = max(n_atoms, SMALL) * (max(n_atoms, SMALL) + PAD)
 
-    def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        codes = np.zeros((TILE, n_atoms), dtype=dtype)
-        certificates = np.zeros(TILE)
+    def descend(
+        tile: np.ndarray, units: np.ndarray, codes: np.ndarray, tol: float, max_iter: int
+    ) -> float:
+        certificates = np.zeros(len(tile))
         energy = np.einsum("ij,ij->i", tile, tile, dtype=np.float64)
+        started = from_units(codes, 1 / units, atom_unit, name="codes")
         lasso_tile(
             product(tile, D.T), gram, energy, in_units(alpha, units[:, 0], atom_unit, dtype),
-            positive, tol, max_iter, codes, certificates,
+            positive, tol, max_iter, started, certificates,
             np.empty(n_atoms, dtype=dtype), np.empty((3, n_atoms), dtype=np.int64),
             np.empty((5, n_atoms), dtype=dtype), np.empty(room, dtype=dtype),
             np.empty(room, dtype=dtype),
         )  # fmt: skip
-        codes = from_units(codes, units, 1 / atom_unit, name="codes")
-        return nonzeros(codes, float(certificates.max()))
+        codes[:] = from_units(started, units, 1 / atom_unit, name="codes")
+        return float(certificates.max())
 
-    return code
+    return descend
 
 
 def threshold(D: np.ndarray, alpha: float, positive: bool) -> CodeTile:

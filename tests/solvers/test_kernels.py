@@ -18,7 +18,7 @@ from sparsecode.solvers import _kernels, ksvd, sparse_encode
 from sparsecode.solvers._kernels import compiled
 from sparsecode.solvers._kernels.clusters import split_line
 from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep_gram
-from sparsecode.solvers._kernels.dictionary import sweep_atoms, sweep_observed_atoms
+from sparsecode.solvers._kernels.dictionary import descend_block, sweep_atoms, sweep_observed_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 from sparsecode.solvers._kernels.homotopy import lars_tile
 from sparsecode.solvers._kernels.positive import positive_pursuit_tile
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.kernels
 TESTED = {
     *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
     *("huber_rows", "huber_step", "huber_sums", "multiplier_step", "replace_outliers"),
-    *("positive_pursuit_tile", "split_line", "sweep_observed_atoms"),
+    *("positive_pursuit_tile", "split_line", "sweep_observed_atoms", "descend_block"),
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -54,9 +54,9 @@ def pursuit(X, D, limit, *, target=0.0, ols=False):
     return codes.toarray(), counts, energies
 
 
-def lasso(X, D, alpha, *, positive=False, tol=1e-6, max_sweeps=2000):
+def lasso(X, D, alpha, *, positive=False, tol=1e-6, max_sweeps=2000, start=0):
     n, K = len(X), len(D)
-    codes, certificates = np.zeros((n, K), X.dtype), np.zeros(n)
+    codes, certificates = np.full((n, K), start, X.dtype), np.zeros(n)
     lasso_tile(
         X @ D.T, D @ D.T, np.sum(np.square(X, dtype="d"), axis=1), np.full(n, alpha, X.dtype),
         positive, tol, max_sweeps, codes, certificates, np.empty(K, X.dtype),
@@ -470,3 +470,30 @@ def test_a_line_is_split_where_its_clusters_are():
     split_line(w, wx, 3, cost, np.zeros(8), best, stack, starts)
     np.testing.assert_array_equal(starts, [0, 2, 4])
     np.testing.assert_allclose(cost[-1], -(8.8**2 / 3 + 0.1**2 / 1.5 + 15.3**2 / 3))
+
+
+def test_the_lasso_goes_on_from_codes_it_is_given() -> None:
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))
+    exact, _ = lasso(X, D, 1.0, tol=1e-12)
+    for start in (exact, exact + 0.1 * (rng.random(exact.shape) < 0.2), -exact):
+        np.testing.assert_allclose(lasso(X, D, 1.0, tol=1e-12, start=start)[0], exact, atol=1e-5)
+    there, gaps = lasso(X, D, 1.0, tol=1e-6, start=exact)
+    np.testing.assert_array_equal(there, exact)
+    assert gaps.max() <= 1e-10
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_block_descends_as_its_atoms_do_one_by_one(positive) -> None:
+    rng = np.random.default_rng(0)
+    C, X = rng.standard_normal((50, 5)), rng.standard_normal((50, 4))
+    C[:, 3] = 0
+    D = np.abs(rng.standard_normal((5, 4)))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    A, B, plain = C.T @ C, C.T @ X, D.copy()
+    for k in (0, 1, 2, 4):
+        d = plain[k] + (B[k] - A[k] @ plain) / A[k, k]
+        d = np.maximum(d, 0) if positive else d
+        plain[k] = d / np.linalg.norm(d)
+    descend_block(B - A @ D, A, D, positive, 1e-10, np.empty(4))
+    np.testing.assert_allclose(D, plain, rtol=1e-10, atol=1e-12)

@@ -19,7 +19,7 @@ def lasso_tile(
     positive,
     tol,
     max_sweeps,
-    codes,  # (n_signals, K), zero; out
+    codes,  # (n_signals, K), where to start; out
     certificates,  # (n_signals,), float64, out: duality gap over 0.5 ||x||^2
     gradient,  # (K,), scratch: D (x - w D)
     indices,  # (3, K), int64, scratch: the active set, who is in it, its support
@@ -36,9 +36,13 @@ def lasso_tile(
     members, inside, support = indices[0], indices[1], indices[2]
     for i in range(correlation.shape[0]):
         b, w, alpha, half = correlation[i], codes[i], alphas[i], 0.5 * energy[i]
+        size, sweeps, certificate = 0, 0, 0.0
         for k in range(K):
             inside[k] = 0
-        size, sweeps, certificate = 0, 0, 0.0
+            if w[k] != 0:
+                inside[k] = 1
+                members[size] = k
+                size += 1
         filled, stride = 0, SMALL + PAD
         while True:
             _gradient(gram, b, w, members, size, support, gradient)

@@ -165,3 +165,30 @@ def sweep_observed_atoms(
             r, seen, g = R[users[e]], observed[users[e]], values[places[e]]
             for f in range(m):
                 r[f] -= g * d[f] * seen[f]
+
+
+@compiled_sums
+def descend_block(
+    gradient,  # (b, m), B - A D of these atoms; in and out
+    A,  # (b, b), the codes' second moments among them
+    D,  # (b, m), unit atoms; updated in place
+    positive,  # no entry of an atom is negative
+    floor,  # an atom with a moment of at most this stays
+    new,  # (m,), scratch
+):
+    """Each atom in turn to its own minimum on the unit sphere, ``d + gradient / A_kk``, normed."""
+    m = D.shape[1]
+    for k in range(D.shape[0]):
+        moment = A[k, k]
+        if not moment > floor:
+            continue
+        for f in range(m):
+            new[f] = D[k, f] + gradient[k, f] / moment
+        if not _normalized(new, positive):
+            continue
+        for f in range(m):
+            new[f], D[k, f] = new[f] - D[k, f], new[f]
+        for j in range(D.shape[0]):
+            weight = A[j, k]
+            for f in range(m):
+                gradient[j, f] -= weight * new[f]

@@ -1,0 +1,266 @@
+r"""Dictionary learning from batches of signals: what they say of the atoms is kept as two sums."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsecode._scaling import from_units, to_units
+from sparsecode._threads import check_n_threads, single_threaded_blas
+from sparsecode._validation import (
+    check_int,
+    check_missing_values,
+    check_random_state,
+    check_real,
+    check_unused,
+)
+from sparsecode.solvers._learning import Coding, first_atoms
+from sparsecode.solvers._online import Memory, OnlineState, Pass, Rows, passes
+from sparsecode.solvers._result import DictionaryResult
+from sparsecode.solvers._run import Callback, run
+
+__all__ = ["OnlineState", "online_dictionary_learning"]
+
+
+def online_dictionary_learning(
+    X: Any,
+    n_components: int | None = None,
+    *,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+    alpha: float | None = None,
+    batch_size: int | None = None,
+    max_iter: int = 10,
+    init: Any = None,
+    state: OnlineState | None = None,
+    tol: float | None = None,
+    missing_values: float | None = None,
+    positive: bool = False,
+    random_state: Any = None,
+    n_threads: int | None = None,
+    callback: Callback | None = None,
+) -> DictionaryResult:
+    r"""Dictionary learning in mini-batches: the codes of a batch, then a step of all atoms.
+
+    .. math:: \min_{C, D} \tfrac12 \|X - C D\|_F^2 + \alpha \|C\|_1
+              \quad \text{s.t.} \quad \|d_j\|_2 = 1
+
+    or without the l1 norm and with at most `n_nonzero_coefs` atoms a signal, or with the fewest
+    whose residual is at most `residual_tol`. Of the rows only :math:`A = \sum c^T c` and
+    :math:`B = \sum c^T x` are kept for the atoms, which minimise
+    :math:`\tfrac12 \mathrm{tr}(D^T A D) - \mathrm{tr}(D^T B)` one after another. In the first pass
+    the rows of long ago fade. In later ones the new codes of a batch take the place of its old
+    ones in the sums, codes of the lasso go on from where they were, and codes are found for where
+    the atoms are going to be, after half a pass at their present velocity; not so in a pass after
+    one that raised the objective.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_features)
+        Signals, one a row; batches are of adjacent rows, so shuffle rows that are sorted. A
+        `np.memmap` is read in batches, and what has been read is given back to the system.
+    n_components : int, optional
+        Atoms; needed where there is no `state`.
+    n_nonzero_coefs : int, optional
+        Atoms a signal at the most, by orthogonal matching pursuit. Give this, `residual_tol` or
+        both, or `alpha`.
+    residual_tol : float, optional
+        A signal takes no more atoms once the l2 norm of its residual (not squared) is at most this.
+    alpha : float, optional
+        The weight of the l1 norm of the codes, which are those of the lasso then, nearly: a few
+        sweeps of descent a visit.
+    batch_size : int, default=256
+        Rows between two steps of the atoms; it does not depend on the threads.
+    max_iter : int, default=10
+        Passes over the rows at the most.
+    init : {"data", "svd", "dct"}, array of shape (n_components, n_features) or DictionaryResult, \
+optional
+        The first atoms: different signals of the first `batch_size` (or `n_components`) rows that
+        are not zero ("data", the default), their right singular vectors and random ones behind
+        them, cosines, or those given. From a result for the same rows and arguments the run goes
+        on as if it had not ended, to the bit.
+    state : OnlineState, optional
+        The `state` of a result: `X` are new rows then, which add to the sums of those before. All
+        that is left out of `n_components` to `batch_size` and `positive` is as it was.
+        One pass over batches, each with the state of the one before, is one pass over all rows.
+    tol : float, optional
+        Stop when a pass changes the objective by less than this fraction; by default all
+        `max_iter` passes are done. The problem is not convex: a small change certifies no more
+        than that the descent has come to rest.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown: a row is coded on the others, and its
+        missing ones are in the sums as its code says. All rows are then held in memory.
+    positive : bool, default=False
+        Atoms and codes without negative entries.
+    random_state : int, RandomState, Generator or None, default=None
+        Draws the first atoms.
+    n_threads : int, optional
+        Threads of the coding. The result does not depend on it, to the bit.
+    callback : callable, optional
+        Called after each pass with the named numbers of the history; a true answer stops.
+
+    Returns
+    -------
+    DictionaryResult
+        `dictionary`; `codes` (CSR), each row's from its last visit; `objective`, the sum over the
+        batches of the last pass, each in the atoms that it was coded in; `certificate`, the last
+        relative change of it; `n_iter`, `status`, `converged`, `history` and `state`. The history
+        also has `"relative_error"`, ``||X - C D||_F / ||X||_F``, `"n_nonzero"`, the mean over
+        the signals, `"coherence"`, the largest of two atoms, and `"n_replaced"`: atoms that were
+        used by no signal or nearly equal to another one, replaced by the worst-coded signals of a
+        batch, none of them twice.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If `tol` was given and `max_iter` was reached first.
+
+    References
+    ----------
+    Mairal, Bach, Ponce and Sapiro, "Online learning for matrix factorization and sparse coding",
+    2010; Mairal, "Optimization with first-order surrogate functions", 2013 (the sums in which each
+    batch has its last codes).
+
+    Examples
+    --------
+    >>> from sparsecode.datasets import make_sparse_coded_signals
+    >>> from sparsecode.solvers import online_dictionary_learning
+    >>> data = make_sparse_coded_signals(
+    ...     2000, n_components=12, n_features=8, n_nonzero_coefs=2, random_state=0
+    ... )
+    >>> result = online_dictionary_learning(data.X, 12, alpha=0.1, random_state=0)
+    >>> result.dictionary.shape, bool(result.history["relative_error"][-1] < 0.3)
+    ((12, 8), True)
+    """
+    tol = None if tol is None else check_real(tol, "tol", low=0)
+    max_iter, threads = check_int(max_iter, "max_iter"), check_n_threads(n_threads)
+    missing = check_missing_values(missing_values)
+    if state is not None:
+        check_unused(
+            "a state, which knows it",
+            n_components=n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol,
+            alpha=alpha, batch_size=batch_size, init=init, positive=positive or None,
+            random_state=random_state,
+        )  # fmt: skip
+        if not isinstance(state, OnlineState):
+            raise TypeError(f"state has to be that of a result, got a {type(state).__name__}")
+        rows = Rows.checked(X, missing, state.batch_size, state.unit)
+        state, codes = _with_new_rows(state, rows), None
+    else:
+        if n_components is None:
+            raise ValueError("give n_components, the number of atoms, or a state")
+        n_components = check_int(n_components, "n_components")
+        coding = Coding.checked(n_components, n_nonzero_coefs, residual_tol, alpha, positive)
+        size = 256 if batch_size is None else check_int(batch_size, "batch_size")
+        if isinstance(init, DictionaryResult):
+            state, rows, codes = _resumed(init, X, n_components, coding, missing, size)
+        else:
+            rows, codes = Rows.checked(X, missing, size, None), None
+            state = _first_state(rows, n_components, coding, init, random_state)
+    return _learned(state, rows, codes, max_iter, tol, threads, callback)
+
+
+def _first_state(
+    rows: Rows, n_components: int, coding: Coding, init: Any, random_state: Any
+) -> OnlineState:
+    shape = (n_components, rows.X.shape[1])
+    first = np.nan_to_num(rows.read(slice(0, max(rows.batch_size, n_components))))
+    rng = check_random_state(random_state)
+    D = first_atoms(first, shape, init, rng, positive=coding.positive).astype(np.float64)
+    A, B = np.zeros((n_components, n_components)), np.zeros(shape)
+    return OnlineState(
+        coding, rows.batch_size, rows.dtype, rows.unit, D, A, B, 0, _unseen(rows, shape)
+    )
+
+
+def _unseen(rows: Rows, shape: tuple[int, int]) -> Memory:
+    """Of rows that have not been seen yet."""
+    return Memory(
+        weights=np.zeros(rows.n_batches),
+        born=np.full(shape[0], -1),
+        taken=np.zeros(rows.X.shape[0], dtype=bool),
+        filled=np.zeros(rows.X.shape, dtype=rows.dtype) if rows.missing else None,
+        velocity=np.zeros(shape),
+        n_passes=0,
+        objective=0.0,
+    )
+
+
+def _with_new_rows(state: OnlineState, rows: Rows) -> OnlineState:
+    if rows.X.shape[1] != state.D.shape[1]:
+        raise ValueError(f"X has {rows.X.shape[1]} features but state has {state.D.shape[1]}")
+    if rows.dtype != state.dtype:
+        raise ValueError(f"X is {rows.dtype} but state comes from {state.dtype}")
+    return state._replace(memory=_unseen(rows, state.D.shape))
+
+
+def _resumed(
+    init: DictionaryResult, X: Any, n_components: int, coding: Coding, missing: bool, size: int
+) -> tuple[OnlineState, Rows, sp.csr_array]:
+    """Where the result's run ended: its sums, and its codes in units."""
+    state = init.state
+    if not isinstance(state, OnlineState):
+        raise ValueError("init is a result of another learner; it has to be one of this")
+    rows = Rows.checked(X, missing, size, state.unit)
+    same = (
+        coding == state.coding
+        and (size, rows.dtype, rows.X.shape[0])
+        == (state.batch_size, state.dtype, init.codes.shape[0])
+        and (n_components, rows.X.shape[1]) == state.D.shape
+        and missing == (state.memory.filled is not None)
+    )
+    if not same:
+        raise ValueError(
+            "init is a result for other rows or arguments: the shapes and dtype of X, n_components,"
+            " how codes are found, batch_size and missing_values have to be the same"
+        )
+    codes = init.codes.copy()
+    codes.data = to_units(codes.data, state.unit)
+    return state, rows, codes
+
+
+def _learned(
+    state: OnlineState,
+    rows: Rows,
+    codes: sp.csr_array | None,
+    max_iter: int,
+    tol: float | None,
+    n_threads: int,
+    callback: Callback | None,
+) -> DictionaryResult:
+    """Run it."""
+    previous = state.memory.objective
+    energy, squared_unit = rows.energy, rows.unit * rows.unit
+
+    def measure(done: Pass) -> dict[str, float]:
+        nonlocal previous
+        before = previous or 0.5 * energy
+        change = abs(before - done.objective) / before if before > 0 else 0.0
+        previous = done.objective
+        return {
+            "objective": done.objective * squared_unit,
+            "certificate": change,
+            "relative_error": float(np.sqrt(done.energy / energy)) if energy > 0 else 0.0,
+            "n_nonzero": sum(np.count_nonzero(c.data) for c in done.codes) / rows.X.shape[0],
+            "coherence": done.coherence,
+            "n_replaced": done.n_replaced,
+        }
+
+    batches = [] if codes is None else [codes[rows.part(i)] for i in range(rows.n_batches)]
+    with single_threaded_blas():  # bits would depend on the number of its threads
+        last, ending = run(
+            passes(state, rows, batches, n_threads), measure, tol=tol, max_iter=max_iter,
+            callback=callback, name="online_dictionary_learning",
+        )  # fmt: skip
+    found = sp.csr_array(sp.vstack(last.codes, format="csr"))
+    found.data = from_units(found.data, rows.unit, name="codes")
+    return DictionaryResult(
+        dictionary=last.D.astype(rows.dtype), codes=found, state=last.state, **ending
+    )
