@@ -39,6 +39,7 @@ def warm_up() -> None:
         coordinate_descent,
         kmeans_1d,
         ksvd,
+        online_dictionary_learning,
         principal_component_pursuit,
         robust_projection,
         sparse_encode,
@@ -60,6 +61,7 @@ def warm_up() -> None:
         signals = np.random.default_rng(0).standard_normal((8, 4)).astype(dtype)
         options: dict[str, Any] = {"n_nonzero_coefs": 1, "max_iter": 1, "random_state": 0}
         ksvd(signals, 4, **options)
+        online_dictionary_learning(signals, 4, **options)
         signals[0, 0] = np.nan
         ksvd(signals, 4, missing_values=np.nan, **options)
         sparse_encode(X, atoms, n_nonzero_coefs=1, positive=True, n_threads=1)

@@ -29,8 +29,10 @@ class DictionaryLearner(Transformer):
     n_threads: int | None
     components_: np.ndarray
 
-    def _learned(self, X: Any, learn: Callable[..., DictionaryResult], **options: Any) -> None:
-        """Run a batch learner and keep what it found."""
+    def _learned(
+        self, X: Any, learn: Callable[..., DictionaryResult], **options: Any
+    ) -> DictionaryResult:
+        """Run a learner and keep what it found."""
         X = self._checked(X, reset=True)
         check_bool(self.sparse_output, "sparse_output")
         n_components = X.shape[1]
@@ -47,8 +49,12 @@ class DictionaryLearner(Transformer):
             **coding,
             **options,
         )
-        self.components_ = result.dictionary
         self.n_nonzero_coefs_ = coding["n_nonzero_coefs"]
+        self._keep(result)
+        return result
+
+    def _keep(self, result: DictionaryResult) -> None:
+        self.components_ = result.dictionary
         self.n_iter_ = result.n_iter
         self.history_ = dict(result.history)
         self.error_ = float(self.history_["relative_error"][-1])

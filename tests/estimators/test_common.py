@@ -25,6 +25,7 @@ from sparsecode import (
     LassoCV,
     LayerCompressor,
     MatrixCompletion,
+    OnlineDictionaryLearning,
     OrthogonalMatchingPursuit,
     RobustPCA,
     SparseCoder,
@@ -51,6 +52,11 @@ TRANSFORMERS = [
     KSVD(4, alpha=0.1, max_iter=3),
     MOD(),
     MOD(6, n_nonzero_coefs=1, init="svd", max_iter=3, positive=True, missing_values=np.nan),
+    OnlineDictionaryLearning(max_iter=2),
+    OnlineDictionaryLearning(4, alpha=0.1, batch_size=16, max_iter=3, positive=True),
+    OnlineDictionaryLearning(
+        5, n_nonzero_coefs=1, max_iter=2, missing_values=np.nan, sparse_output=True
+    ),
     RobustPCA(),
     RobustPCA(method="alternating_projections", rank=1),
     RobustPCA(alpha=0.5, transform_alpha=0.1),
@@ -97,6 +103,7 @@ EACH = [
     SparseCoder(n_components=20),
     KSVD(20),
     MOD(20),
+    OnlineDictionaryLearning(20, max_iter=3),
     RobustPCA(),
     CompressedSensing(7),
 ]
@@ -173,7 +180,12 @@ def test_the_same_seed_gives_the_same_bits(estimator: Any) -> None:
 
 @pytest.mark.parametrize(
     "estimator",
-    [SparseCoder(n_components=20), KSVD(20, n_nonzero_coefs=2), CompressedSensing(7)],
+    [
+        SparseCoder(n_components=20),
+        KSVD(20, n_nonzero_coefs=2),
+        OnlineDictionaryLearning(20, alpha=0.1),
+        CompressedSensing(7),
+    ],
     ids=named,
 )
 def test_the_number_of_threads_changes_no_bit(estimator: Any) -> None:
@@ -371,6 +383,8 @@ class TestBadInput:
         (KSVD(4, n_nonzero_coefs=5), "n_nonzero_coefs has to be between 1 and 4, got 5"),
         (KSVD(init="pca"), "init has to be one of 'data', 'dct', 'svd', got 'pca'"),
         (KSVD(3, init=np.eye(4, 12)), r"init has shape \(4, 12\); it has to be \(3, 12\)"),
+        (OnlineDictionaryLearning(batch_size=0), "batch_size has to be at least 1, got 0"),
+        (OnlineDictionaryLearning(alpha=-1.0), "alpha has to be a finite number"),
         (RobustPCA(alpha=0.0), "alpha has to be a finite number"),
         (RobustPCA(transform_alpha=-1.0), "transform_alpha has to be a finite number"),
         (RobustPCA(method="pca"), "method has to be one of 'alternating_projections', .* 'pcp'"),

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparsecode import KSVD, MOD, SparseCoder
+from sparsecode import KSVD, MOD, OnlineDictionaryLearning, SparseCoder
 from sparsecode.datasets import load_image_patches, make_sparse_coded_signals
-from sparsecode.solvers import ksvd, mod, sparse_encode
+from sparsecode.solvers import ksvd, mod, online_dictionary_learning, sparse_encode
 
 DATA = make_sparse_coded_signals(
     400, n_components=12, n_features=8, n_nonzero_coefs=2, random_state=0
@@ -99,3 +99,19 @@ def test_missing_entries_are_filled_by_what_was_learned() -> None:
     assert rest < 0.7
     with pytest.raises(ValueError, match="contains NaN"):
         KSVD(12).fit(X)
+
+
+@pytest.mark.parametrize("coding", [{"alpha": 0.1}, {"n_nonzero_coefs": 2}])
+def test_partial_fit_over_batches_is_fit_with_the_same_batches(coding) -> None:
+    options = {"batch_size": 100, "random_state": 0} | coding
+    whole = OnlineDictionaryLearning(12, max_iter=1, **options).fit(DATA.X)
+    parts = OnlineDictionaryLearning(12, **options)
+    for start in range(0, 400, 100):
+        parts.partial_fit(DATA.X[start : start + 100])
+    np.testing.assert_array_equal(parts.components_, whole.components_)
+    assert parts.n_iter_ == 4
+    two = OnlineDictionaryLearning(12, **options).partial_fit(DATA.X)  # batches of its own
+    np.testing.assert_array_equal(two.components_, whole.components_)
+    again = parts.fit(DATA.X)  # from the beginning
+    learned = online_dictionary_learning(DATA.X, 12, max_iter=10, **options)
+    np.testing.assert_array_equal(again.components_, learned.dictionary)
