@@ -7,6 +7,7 @@ from sparsecode.estimators._dictionary import KSVD, MOD
 from sparsecode.estimators._dynamic_quantizer import DynamicQuantizer
 from sparsecode.estimators._layer_compressor import LayerCompressor
 from sparsecode.estimators._dictionary_online import OnlineDictionaryLearning
+from sparsecode.estimators._label_consistent import LabelConsistentKSVD
 from sparsecode.estimators._linear import ElasticNet, Lasso
 from sparsecode.estimators._linear_cv import LassoCV
 from sparsecode.estimators._linear_greedy import OrthogonalMatchingPursuit
@@ -18,6 +19,7 @@ __all__ = [
     "CompressedSensing",
     "DynamicQuantizer",
     "ElasticNet",
+    "LabelConsistentKSVD",
     "Lasso",
     "LassoCV",
     "LayerCompressor",

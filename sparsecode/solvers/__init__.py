@@ -20,6 +20,7 @@ from sparsecode.solvers.filling import complete_rows
 from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
+from sparsecode.solvers.label_consistent import LabelResult, label_consistent_ksvd
 from sparsecode.solvers.low_rank import effective_rank, truncated_svd
 from sparsecode.solvers.message_passing import (
     MessagePassingResult,
@@ -54,6 +55,7 @@ __all__ = [
     "CodeResult",
     "CompletionResult",
     "DictionaryResult",
+    "LabelResult",
     "LineClusters",
     "LowRankFactors",
     "MessagePassingResult",
@@ -83,6 +85,7 @@ __all__ = [
     "ista",
     "kmeans_1d",
     "ksvd",
+    "label_consistent_ksvd",
     "lars",
     "lasso_path",
     "matching_pursuit",

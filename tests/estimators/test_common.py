@@ -21,6 +21,7 @@ from sparsecode import (
     CompressedSensing,
     DynamicQuantizer,
     ElasticNet,
+    LabelConsistentKSVD,
     Lasso,
     LassoCV,
     LayerCompressor,
@@ -90,6 +91,7 @@ COMPRESSORS = [
     LayerCompressor("dictionary", n_rounds=3, budget=0.8),
     LayerCompressor("codebook", budget=0.7),
 ]
+CLASSIFIERS = [LabelConsistentKSVD(), LabelConsistentKSVD(12, n_nonzero_coefs=1, max_iter=3)]
 REGRESSORS = [
     Lasso(),
     Lasso(0.1, fit_intercept=False, positive=True),
@@ -136,15 +138,15 @@ def as_bytes(Z: Any) -> bytes:
     return (Z.toarray() if sp.issparse(Z) else np.ascontiguousarray(Z)).tobytes()
 
 
-@parametrize_with_checks([*TRANSFORMERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS])
+@parametrize_with_checks([*TRANSFORMERS, *CLASSIFIERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS])
 def test_scikit_learns_whole_suite(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 def test_every_estimator_is_in_the_registry() -> None:
-    assert {named(e) for e in [*TRANSFORMERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS]} == set(
-        estimators.__all__
-    )
+    assert {
+        named(e) for e in [*TRANSFORMERS, *CLASSIFIERS, *IMPUTERS, *COMPRESSORS, *REGRESSORS]
+    } == set(estimators.__all__)
     assert {named(e) for e in EACH} == {named(e) for e in TRANSFORMERS}
 
 
