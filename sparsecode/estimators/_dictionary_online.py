@@ -29,8 +29,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         sorted.
     max_iter : int, default=10
         Passes of `fit` over the rows at the most.
-    init : {"data", "svd", "dct"}, array of shape (n_components, n_features) or DictionaryResult, \
-default="data"
+    init : {"data", "svd", "dct"}, array or DictionaryResult, default="data"
         The first atoms: different signals of the first batch (or the first `n_components` rows)
         that are not zero, their right singular vectors and random ones behind them, cosines, those
         given, or those of a result to go on from.
@@ -106,9 +105,9 @@ default="data"
         self,
         n_components: int | None = None,
         *,
-        alpha: float | None = None,
         n_nonzero_coefs: int | None = None,
         residual_tol: float | None = None,
+        alpha: float | None = None,
         batch_size: int = 256,
         max_iter: int = 10,
         init: Any = "data",

@@ -182,7 +182,6 @@ class Atoms:
         self.D, self.A, self.B = state.D.copy(), state.A.copy(), state.B.copy()
         self.velocity, self.born = state.memory.velocity.copy(), state.memory.born.copy()
         self.step = state.memory.n_passes * len(state.memory.weights)  # batches so far
-        self.dtype = state.dtype
 
     @property
     def floor(self) -> float:
@@ -192,7 +191,7 @@ class Atoms:
     def ahead(self, passes: float) -> np.ndarray:
         """Where they will be."""
         D = self.D + passes * self.velocity
-        return (D / np.linalg.norm(D, axis=1, keepdims=True)).astype(self.dtype)
+        return np.asarray(D / np.linalg.norm(D, axis=1, keepdims=True))
 
     def fade(self, factor: float) -> None:
         self.A *= factor
@@ -206,11 +205,11 @@ class Atoms:
         """Blocks of atoms in turn, in a block one after another (Gauss and Seidel)."""
         from sparsecode.solvers._kernels.dictionary import descend_block
 
-        before, floor, new = self.D.copy(), self.floor, np.empty(self.D.shape[1])
+        before, floor, new = self.D.copy(), self.floor, np.empty_like(self.D[0])
         for first in range(0, len(self.D), BLOCK):
             part = slice(first, first + BLOCK)
-            gradient = self.B[part] - self.A[part] @ self.D
-            A = np.ascontiguousarray(self.A[part, part])
+            gradient = (self.B[part] - self.A[part] @ self.D).astype(self.D.dtype)
+            A = self.A[part, part].astype(self.D.dtype, order="C")
             descend_block(gradient, A, self.D[part], positive, floor, new)
         self.velocity *= 1 - 1 / n_batches
         if self.step >= n_batches:  # the first pass goes too fast to be followed

@@ -75,8 +75,7 @@ def online_dictionary_learning(
         Rows between two steps of the atoms; it does not depend on the threads.
     max_iter : int, default=10
         Passes over the rows at the most.
-    init : {"data", "svd", "dct"}, array of shape (n_components, n_features) or DictionaryResult, \
-optional
+    init : {"data", "svd", "dct"}, array or DictionaryResult, optional
         The first atoms: different signals of the first `batch_size` (or `n_components`) rows that
         are not zero ("data", the default), their right singular vectors and random ones behind
         them, cosines, or those given. From a result for the same rows and arguments the run goes
@@ -173,21 +172,19 @@ def _first_state(
     shape = (n_components, rows.X.shape[1])
     first = np.nan_to_num(rows.read(slice(0, max(rows.batch_size, n_components))))
     rng = check_random_state(random_state)
-    D = first_atoms(first, shape, init, rng, positive=coding.positive).astype(np.float64)
+    D = first_atoms(first, shape, init, rng, positive=coding.positive)
     A, B = np.zeros((n_components, n_components)), np.zeros(shape)
-    return OnlineState(
-        coding, rows.batch_size, rows.dtype, rows.unit, D, A, B, 0, _unseen(rows, shape)
-    )
+    return OnlineState(coding, rows.batch_size, rows.dtype, rows.unit, D, A, B, 0, _unseen(rows, D))
 
 
-def _unseen(rows: Rows, shape: tuple[int, int]) -> Memory:
+def _unseen(rows: Rows, D: np.ndarray) -> Memory:
     """Of rows that have not been seen yet."""
     return Memory(
         weights=np.zeros(rows.n_batches),
-        born=np.full(shape[0], -1),
+        born=np.full(len(D), -1),
         taken=np.zeros(rows.X.shape[0], dtype=bool),
         filled=np.zeros(rows.X.shape, dtype=rows.dtype) if rows.missing else None,
-        velocity=np.zeros(shape),
+        velocity=np.zeros_like(D),
         n_passes=0,
         objective=0.0,
     )
@@ -198,7 +195,7 @@ def _with_new_rows(state: OnlineState, rows: Rows) -> OnlineState:
         raise ValueError(f"X has {rows.X.shape[1]} features but state has {state.D.shape[1]}")
     if rows.dtype != state.dtype:
         raise ValueError(f"X is {rows.dtype} but state comes from {state.dtype}")
-    return state._replace(memory=_unseen(rows, state.D.shape))
+    return state._replace(memory=_unseen(rows, state.D))
 
 
 def _resumed(
@@ -261,6 +258,4 @@ def _learned(
         )  # fmt: skip
     found = sp.csr_array(sp.vstack(last.codes, format="csr"))
     found.data = from_units(found.data, rows.unit, name="codes")
-    return DictionaryResult(
-        dictionary=last.D.astype(rows.dtype), codes=found, state=last.state, **ending
-    )
+    return DictionaryResult(dictionary=last.D, codes=found, state=last.state, **ending)
