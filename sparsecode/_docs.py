@@ -160,8 +160,9 @@ DictionaryResult
     `dictionary`, `codes` (CSR), `objective`, `certificate` (the last relative change of the
     objective), `n_iter`, `status`, `converged` and `history`, which also has `"relative_error"`,
     ``||X - C D||_F / ||X||_F``, `"n_nonzero"`, the mean over the signals, `"coherence"`, the
-    largest of two atoms, and `"n_replaced"`: atoms that were used by no signal or nearly equal to
-    another one, replaced by the worst-coded signals, none of them twice.
+    largest of two atoms, and `"n_replaced"`: atoms that were used less than 0.3 times as often as
+    the mean, or nearly equal to another one, replaced by the worst-coded signals, none of them
+    twice.
 
 Raises
 ------

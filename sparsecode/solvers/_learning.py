@@ -27,6 +27,9 @@ from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers.encoding import sparse_encode
 
 COHERENCE = 0.99  # two atoms closer than this are one atom too many (Aharon et al.)
+# An atom used less than this, relative to the mean, is one too many as well: on the K-SVD authors'
+# signals a rare one goes with one that stands for two atoms, and 94 % of all atoms become 99 %.
+RARE = 0.3
 INITS = ("data", "svd", "dct")
 
 
@@ -259,12 +262,13 @@ def repaired(
     signals: Signals, D: np.ndarray, R: np.ndarray, uses: np.ndarray, taken: np.ndarray,
     positive: bool,
 ) -> tuple[np.ndarray, np.ndarray, int, float]:  # fmt: skip
-    """Unused atoms, and the later of two nearly equal ones, become the worst-coded signals.
+    """Rare atoms, and the later of two nearly equal ones, become the worst-coded signals.
 
     Also which signals have become atoms so far, how many did now, and the largest coherence.
     """
     alike = np.triu(np.abs(D @ D.T), 1)
-    poor = np.flatnonzero((uses == 0) | np.any(alike > COHERENCE, axis=0))
+    rare = (uses == 0) | (uses < RARE * np.mean(uses))
+    poor = np.flatnonzero(rare | np.any(alike > COHERENCE, axis=0))
     taken, D = taken.copy(), D.copy()
     if poor.size:
         energy = np.einsum("ij,ij->i", R, R)
