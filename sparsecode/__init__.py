@@ -46,6 +46,7 @@ __all__ = [
     "__version__",
     "datasets",
     "estimators",
+    "images",
     "layers",
     "objectives",
     "operators",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from sparsecode import (
         datasets,
         estimators,
+        images,
         layers,
         objectives,
         operators,
