@@ -38,7 +38,7 @@ def units_of(sizes: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def units_of_rows(X: np.ndarray) -> np.ndarray:
-    """The unit of the largest entry of each row, a column."""
+    """The unit of the largest entry of each row, a column; NaN has no size."""
     info = np.finfo(X.dtype)
     with np.errstate(over="ignore", under="ignore"):
         squares = np.einsum("ij,ij->i", X, X)
@@ -46,7 +46,7 @@ def units_of_rows(X: np.ndarray) -> np.ndarray:
     least, most = squares.min(initial=1.0), squares.max(initial=1.0)
     if X.shape[1] * 2.0 ** (-info.maxexp // 4) < least and most < 2.0 ** (info.maxexp // 4):
         return np.ones((X.shape[0], 1))
-    return units_of(np.max(np.abs(X), axis=1, keepdims=True), X.dtype)
+    return units_of(np.fmax.reduce(np.abs(X), axis=1, keepdims=True), X.dtype)
 
 
 def to_units(X: np.ndarray, unit: Any) -> np.ndarray:

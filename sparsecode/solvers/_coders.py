@@ -73,6 +73,13 @@ class Coder(NamedTuple):
             None if max_iter is None else check_int(max_iter, "max_iter"),
         )
 
+    def of_incomplete_tiles(self, D: np.ndarray) -> CodeTile | None:
+        """The algorithm on tiles with NaN for what is missing, if it can do without patterns."""
+        if self.algorithm not in ("omp", "ols") or self.positive:
+            return None
+        k, target, least_squares = self.n_nonzero_coefs, self.residual_tol, self.algorithm == "ols"
+        return _tiles.pursuit(D, least_squares, k, target, incomplete=True)
+
     def of_tiles(self, D: np.ndarray) -> CodeTile:
         """The algorithm on the tiles of one dictionary; what they share is computed here."""
         k, target, alpha = self.n_nonzero_coefs, self.residual_tol, self.alpha

@@ -13,9 +13,12 @@ TOGETHER = 16 * TILE  # signals of one pattern for which what its dictionary sha
 
 
 def observed_patterns(
-    X: np.ndarray, dtype: np.dtype, n_threads: int
+    X: np.ndarray, dtype: np.dtype, n_threads: int, apart: bool
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Rows in groups, and the features that each group has observed; None where it is complete."""
+    """Rows in groups, and the features that each group has observed; None where it is complete.
+
+    Of rows that are coded each `apart` the incomplete ones come in one group a tile.
+    """
 
     def look(start: int) -> tuple[np.ndarray, np.ndarray]:
         missing = np.isnan(read(X, slice(start, start + TILE), dtype, missing=True))
@@ -30,6 +33,11 @@ def observed_patterns(
         groups += [(complete[i : i + TILE], None) for i in range(0, complete.size, TILE)]
     if incomplete.size == 0:
         return groups
+    if apart:
+        nothing_in_common = np.empty(0, dtype=np.int64)
+        return groups + [
+            (incomplete[i : i + TILE], nothing_in_common) for i in range(0, incomplete.size, TILE)
+        ]
     patterns, of_row = np.unique(
         np.concatenate([packed for _, packed in found]), axis=0, return_inverse=True
     )
@@ -45,6 +53,7 @@ def code_incomplete(
     coder: Coder, code_tile: CodeTile, X: np.ndarray, D: np.ndarray, n_threads: int
 ) -> list[Part]:
     """The parts of all rows; `code_tile` is that of complete signals."""
+    code_holes = coder.of_incomplete_tiles(D)
 
     def code(group: tuple[np.ndarray, np.ndarray | None]) -> list[Part]:
         rows, observed = group
@@ -53,6 +62,8 @@ def code_incomplete(
             complete = slice(int(rows[0]), int(rows[-1]) + 1) if adjacent else rows
             return [code_rows(code_tile, complete, read(X, complete, D.dtype, missing=True))]
         signals, n = read(X, rows, D.dtype, missing=True), len(rows)
+        if code_holes is not None:
+            return [code_rows(code_holes, rows, signals)]
         if observed.size == 0:
             nothing = np.zeros(0, dtype=np.int32)
             return [Part(rows, np.zeros(n, dtype=np.int64), nothing, nothing.astype(D.dtype), 0.0)]
@@ -63,5 +74,5 @@ def code_incomplete(
             for i in range(0, n, TILE)
         ]
 
-    groups = observed_patterns(X, D.dtype, n_threads)
+    groups = observed_patterns(X, D.dtype, n_threads, code_holes is not None)
     return [part for parts in map_tiles(code, groups, n_threads) for part in parts]

@@ -62,40 +62,48 @@ def pursuit(
     n_nonzero_coefs: int | None,
     residual_tol: float | None,
     positive: bool = False,
+    incomplete: bool = False,
 ) -> CodeTile:
+    """OMP or OLS; with `incomplete`, NaN is what a signal misses, but not if `positive`."""
     from sparsecode.solvers._kernels.greedy import pursuit_tile
 
-    limit = min(D.shape)
     if n_nonzero_coefs is not None:
-        limit = min(check_int(n_nonzero_coefs, "n_nonzero_coefs", high=D.shape[0]), limit)
-    elif residual_tol is None:
-        limit = min(max(1, D.shape[1] // 10), limit)
+        check_int(n_nonzero_coefs, "n_nonzero_coefs", high=D.shape[0])
     target = 0.0 if residual_tol is None else check_real(residual_tol, "residual_tol", low=0)
     # The scale of an atom does not matter: each has a unit of its own.
     atom_units = units_of(np.max(np.abs(D), axis=1), D.dtype)
     D = to_units(D, atom_units[:, None])
-    gram = _gram(D)
-    dtype = D.dtype
+    dtype, nothing = D.dtype, np.empty((0, D.shape[0]), dtype=D.dtype)
+    gram, DT = (nothing, np.ascontiguousarray(D.T)) if incomplete else (_gram(D), nothing)
     ordinary_atoms = bool(np.all(atom_units == 1))
     places = np.arange(D.shape[0], dtype=np.int64 if dtype == np.float64 else np.int32)
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
-        indices = np.empty(TILE * limit, dtype=np.int32)
-        values = np.empty(TILE * limit, dtype=dtype)
+        observed = ~np.isnan(tile) if incomplete else np.ones((1, D.shape[1]), dtype=bool)
+        limits = np.minimum(observed.sum(axis=1), D.shape[0])
+        if n_nonzero_coefs is not None:
+            limits = np.minimum(limits, n_nonzero_coefs)
+        elif residual_tol is None:
+            limits = np.minimum(limits, np.maximum(observed.sum(axis=1) // 10, 1))
+        limits = np.broadcast_to(limits, TILE).astype(np.int64)
+        indices = np.empty(limits.sum(), dtype=np.int32)
+        values = np.empty(limits.sum(), dtype=dtype)
         counts, energies = np.empty(TILE, dtype=np.int64), np.empty(TILE)
         with np.errstate(over="ignore"):
             energy_target = np.square(target / units[:, 0])
-        correlation = product(tile, D.T)
+        correlation = product(np.where(observed, tile, 0) if incomplete else tile, D.T)
         if positive:
             from sparsecode.solvers._kernels.positive import positive_pursuit_tile
 
             total = positive_pursuit_tile(
-                correlation, gram, tile, D, energy_target, limit, indices, values, counts, energies
-            )
+                correlation, gram, tile, D, energy_target, limits[0], indices, values, counts,
+                energies,
+            )  # fmt: skip
         else:
+            squares = product(observed.astype(dtype), DT * DT) if incomplete else np.diag(gram)
             total = pursuit_tile(
-                correlation, gram, tile, D, energy_target, least_squares, limit,
-                indices, values, counts, energies, places,
+                correlation, squares.reshape(-1, len(D)), gram, tile, D, DT, energy_target,
+                least_squares, limits, indices, values, counts, energies, places,
             )  # fmt: skip
         indices, values = indices[:total], values[:total]
         scales = [] if np.all(units == 1) else [np.repeat(units, counts)]

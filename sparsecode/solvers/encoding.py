@@ -90,8 +90,9 @@ def sparse_encode(
         default. For `lars`: steps of the path, as many as it takes by default.
     missing_values : {None, np.nan}, default=None
         With `np.nan`, each signal is coded on its observed entries, those that are not NaN: its
-        code is that of ``x[observed]`` in ``dictionary[:, observed]``, to the bit. A signal with
-        nothing observed has a zero code. Signals that miss the same entries share the work.
+        code is that of ``x[observed]`` in ``dictionary[:, observed]``. A signal with nothing
+        observed has a zero code. `omp` and `ols` are quick whatever is missing (but with
+        `positive`); with the other algorithms signals that miss the same entries share the work.
     sparse_output : bool, default=True
         CSR, or a dense array. Dense codes of a million signals are large: ask for them knowingly.
     n_threads : int, optional

@@ -334,7 +334,7 @@ def test_codes_by_an_error_target_or_an_l1_weight(learn, coding) -> None:
         assert result.history["n_nonzero"][-1] < result.history["n_nonzero"][0]
 
 
-@pytest.mark.slow  # every signal misses entries of its own, and has a Gram matrix of its own
+@pytest.mark.slow
 @every_learner
 def test_a_dictionary_is_recovered_with_a_third_of_the_entries_missing(learn) -> None:
     data = make_sparse_coded_signals(

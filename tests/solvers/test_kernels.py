@@ -39,13 +39,17 @@ TESTED = {
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
 
-def pursuit(X, D, limit, *, target=0.0, ols=False):
-    n, K = len(X), len(D)
+def pursuit(X, D, limit, *, target=0.0, ols=False, holes=False):
+    n, K, nothing = len(X), len(D), np.empty((0, len(D)), X.dtype)
+    squares, gram, DT = np.sum(D * D, axis=1)[None], D @ D.T, nothing
+    if holes:
+        squares, gram, DT = ~np.isnan(X) @ (D * D).T, nothing, np.ascontiguousarray(D.T)
     indices, values = np.full(n * limit, -1), np.zeros(n * limit, X.dtype)
     counts, energies = np.zeros(n, np.int64), np.zeros(n)
     total = pursuit_tile(
-        X @ D.T, D @ D.T, X, D, np.full(n, float(target)), ols, limit, indices, values, counts,
-        energies, np.arange(K, dtype=np.int64 if X.dtype == np.float64 else np.int32),
+        np.nan_to_num(X) @ D.T, squares, gram, X, D, DT, np.full(n, float(target)), ols,
+        np.full(n, limit), indices, values, counts, energies,
+        np.arange(K, dtype=np.int64 if X.dtype == np.float64 else np.int32),
     )  # fmt: skip
     assert total == counts.sum()
     indptr = np.concatenate([[0], np.cumsum(counts)])
@@ -139,6 +143,25 @@ def test_ols_takes_the_pair_that_omp_misses(kind) -> None:
         ]
         assert ols[2][0] == pytest.approx(min(errors), rel=1e-3, abs=1e-4)
         assert omp[2][0] >= ols[2][0] - 1e-4
+
+
+@KINDS
+@pytest.mark.parametrize("ols", [False, True])
+def test_a_pursuit_with_holes_is_one_on_the_observed_features(kind, ols) -> None:
+    rng = np.random.default_rng(3)
+    X, D = rng.standard_normal((6, 7)).astype(kind), rng.standard_normal((9, 7)).astype(kind)
+    D[4, :5] = 0  # the last signal sees nothing of it
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X[4], X[5, 5:] = np.nan, np.nan
+    codes, counts, energies = pursuit(X, D, 3, target=1e-3, ols=ols, holes=True)
+    for x, code, count, energy in zip(X, codes, counts, energies, strict=True):
+        seen = ~np.isnan(x)
+        alone = pursuit(x[None, seen], np.ascontiguousarray(D[:, seen]), 3, target=1e-3, ols=ols)
+        np.testing.assert_allclose(code, alone[0][0], rtol=1e-3, atol=1e-5)
+        assert count == alone[1][0]
+        assert energy == pytest.approx(alone[2][0], rel=1e-3, abs=1e-6)
+    assert counts[4] == 0
+    assert codes[5, 4] == 0
 
 
 @KINDS

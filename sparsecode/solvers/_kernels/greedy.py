@@ -10,14 +10,16 @@ from sparsecode.solvers._kernels import compiled, inlined
 @compiled
 def pursuit_tile(
     correlation,  # (n_signals, K), a row is D x
-    gram,  # (K, K), D D^T
-    X,  # (n_signals, m)
+    squares,  # (1 or n_signals, K), squared norms of the atoms, where a signal is observed
+    gram,  # (K, K), D D^T; (0, K) if signals are incomplete
+    X,  # (n_signals, m), NaN where missing, which `correlation` counts as zero
     D,  # (K, m), rows are atoms
+    DT,  # (m, K), its transpose; (0, K) if signals are complete
     energy_target,  # (n_signals,), float64: stop at a squared residual of this
     least_squares,  # score by the drop of the residual (OLS) rather than by correlation (OMP)
-    limit,  # atoms of a code at the most
-    indices,  # (n_signals * limit,), out: of one code after another, each ascending
-    values,  # (n_signals * limit,), out
+    limits,  # (n_signals,), atoms of a code at the most
+    indices,  # (sum of limits,), out: of one code after another, each ascending
+    values,  # (sum of limits,), out
     counts,  # (n_signals,), out
     energies,  # (n_signals,), float64, out: squared residuals
     places,  # (K,), 0, 1, ..., as integers of the size of the floats
@@ -28,27 +30,30 @@ def pursuit_tile(
     `u_j = <x, p_j> / |p_j|^2`, so that the correlations with the residual follow by `a -= u_j P[j]`
     (Rubinstein et al., 2008, in the form of a modified Gram-Schmidt). A score is never negative,
     and such floats order as their bit patterns do: the maximum is taken over integers, which
-    compiles to vector instructions. Returns the number of nonzeros.
+    compiles to vector instructions. Incomplete signals have a Gram matrix each, of which only the
+    rows of the atoms taken are computed. Returns the number of nonzeros.
     """
     n_signals, n_atoms = correlation.shape
     dtype = gram.dtype
+    limit, complete = limits.max(), DT.shape[0] == 0
     eps = np.finfo(dtype).eps
     zero, one = dtype.type(0), dtype.type(1)  # a literal would make the loops double
-    norms = np.empty(n_atoms, dtype)  # squared, of the atoms
+    norms, origin = np.empty(n_atoms, dtype), np.empty(n_atoms, dtype)  # the former squared
     inverse = np.empty(n_atoms, dtype)  # of these; zero for an atom that cannot be taken
     cutoff = np.empty(n_atoms, dtype)  # an atom of which less is left is in the span of those taken
-    for k in range(n_atoms):
-        norms[k] = gram[k, k]
-        cutoff[k] = 100 * eps * norms[k]
-        inverse[k] = one / norms[k] if norms[k] > 0 else zero
     a, score = np.empty(n_atoms, dtype), np.empty(n_atoms, dtype)
-    left = norms.copy()  # of the squared norms, beside the atoms taken
+    left = np.empty(n_atoms, dtype)  # of the squared norms, beside the atoms taken
     P, R = np.empty((limit, n_atoms), dtype), np.empty((limit, limit), dtype)
     u, inverse_p = np.empty(limit, dtype), np.empty(limit, dtype)  # the latter of |p_j|^2
     atoms, code = np.empty(limit, np.int64), np.empty(limit, dtype)
     bits = score.view(places.dtype)
     total = 0
     for i in range(n_signals):
+        if i < squares.shape[0]:
+            for k in range(n_atoms):
+                norms[k] = left[k] = squares[i, k]
+                cutoff[k] = 100 * eps * norms[k]
+                inverse[k] = one / norms[k] if norms[k] > 0 else zero
         start = energy = _residual_energy(X[i], D, atoms, code, 0)
         floor = 100.0 * eps * eps * start  # correlations below are rounding errors
         for k in range(n_atoms):
@@ -57,7 +62,7 @@ def pursuit_tile(
         if least_squares:
             left[:] = norms
         count = 0
-        while count < limit and energy > energy_target[i]:
+        while count < limits[i] and energy > energy_target[i]:
             chosen = _largest(bits, places)
             if not score[chosen] > floor:
                 break
@@ -71,9 +76,13 @@ def pursuit_tile(
             scale = one / rest
             step = a[chosen] * scale
             atoms[count], u[count], inverse_p[count] = chosen, step, scale
-            if count + 1 < limit:  # there will be another choice
+            if count + 1 < limits[i]:  # there will be another choice
                 row = P[count]
-                _orthogonalised(P, gram[chosen], R[count], count, row)
+                if complete:
+                    _orthogonalised(P, gram[chosen], R[count], count, row)
+                else:
+                    _observed_products(X[i], D[chosen], DT, origin)
+                    _orthogonalised(P, origin, R[count], count, row)
                 if least_squares:
                     for k in range(n_atoms):
                         a[k] = a[k] - step * row[k]
@@ -108,6 +117,17 @@ def _largest(bits, places):
     for k in range(bits.shape[0]):
         place = min(place, places[k] if bits[k] == best else place)
     return place
+
+
+@inlined
+def _observed_products(x, atom, DT, products):
+    """Of all atoms with one of them, where `x` is observed."""
+    products[:] = 0
+    for f in range(x.shape[0]):
+        if x[f] == x[f]:
+            weight, column = atom[f], DT[f]
+            for k in range(products.shape[0]):
+                products[k] = products[k] + weight * column[k]
 
 
 @inlined
@@ -146,9 +166,11 @@ def _coefficients(R, u, count, code):
 
 @compiled
 def _residual_energy(x, D, atoms, code, count):
-    """``||x - c D||^2`` in double."""
+    """``||x - c D||^2`` in double, where `x` is observed."""
     energy = 0.0
     for f in range(x.shape[0]):
+        if x[f] != x[f]:
+            continue
         r = np.float64(x[f])
         for j in range(count):
             r -= np.float64(code[j]) * np.float64(D[atoms[j], f])
