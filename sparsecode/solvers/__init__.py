@@ -3,6 +3,7 @@
 from sparsecode.solvers._result import (
     CodeResult,
     CompletionResult,
+    ConvolutionalResult,
     DictionaryResult,
     PathResult,
     Result,
@@ -13,6 +14,11 @@ from sparsecode.solvers._result import (
 from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.clusters import LineClusters, kmeans_1d
+from sparsecode.solvers.convolutional import (
+    convolutional_dictionary_learning,
+    convolutional_sparse_encode,
+    convolutional_synthesis,
+)
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
@@ -54,6 +60,7 @@ from sparsecode.solvers.weighted import (
 __all__ = [
     "CodeResult",
     "CompletionResult",
+    "ConvolutionalResult",
     "DictionaryResult",
     "LabelResult",
     "LineClusters",
@@ -75,6 +82,9 @@ __all__ = [
     "code_certificates",
     "complete",
     "complete_rows",
+    "convolutional_dictionary_learning",
+    "convolutional_sparse_encode",
+    "convolutional_synthesis",
     "coordinate_descent",
     "cosamp",
     "effective_rank",

@@ -127,6 +127,22 @@ class DictionaryResult(Result):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ConvolutionalResult(Result):
+    """Atoms that stand at every place, and the codes of the signals they were learned from.
+
+    Attributes
+    ----------
+    dictionary : ndarray of shape (n_components, size) or (n_components, height, width)
+        The atoms, of norm at most one.
+    codes : ndarray of shape (n_samples, n_components, n) or (n_samples, n_components, h, w)
+        A signal is about the sum of its codes, each convolved with its atom.
+    """
+
+    dictionary: np.ndarray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SplitResult(Result):
     """A matrix split into low rank plus sparse.
 
