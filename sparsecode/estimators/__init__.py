@@ -3,11 +3,12 @@
 from sparsecode.estimators._coding import SparseCoder
 from sparsecode.estimators._completion import MatrixCompletion
 from sparsecode.estimators._compressed_sensing import CompressedSensing
+from sparsecode.estimators._convolutional import ConvolutionalDictionaryLearning
 from sparsecode.estimators._dictionary import KSVD, MOD
-from sparsecode.estimators._dynamic_quantizer import DynamicQuantizer
-from sparsecode.estimators._layer_compressor import LayerCompressor
 from sparsecode.estimators._dictionary_online import OnlineDictionaryLearning
+from sparsecode.estimators._dynamic_quantizer import DynamicQuantizer
 from sparsecode.estimators._label_consistent import LabelConsistentKSVD
+from sparsecode.estimators._layer_compressor import LayerCompressor
 from sparsecode.estimators._linear import ElasticNet, Lasso
 from sparsecode.estimators._linear_cv import LassoCV
 from sparsecode.estimators._linear_greedy import OrthogonalMatchingPursuit
@@ -17,6 +18,7 @@ __all__ = [
     "KSVD",
     "MOD",
     "CompressedSensing",
+    "ConvolutionalDictionaryLearning",
     "DynamicQuantizer",
     "ElasticNet",
     "LabelConsistentKSVD",

@@ -19,6 +19,7 @@ from sparsecode import (
     KSVD,
     MOD,
     CompressedSensing,
+    ConvolutionalDictionaryLearning,
     DynamicQuantizer,
     ElasticNet,
     LabelConsistentKSVD,
@@ -74,6 +75,7 @@ TRANSFORMERS = [
     CompressedSensing(),
     CompressedSensing(3, sensing="bernoulli", solver="fista", alpha=0.1),
     CompressedSensing(sensing="dct", basis="dct", solver="fista"),
+    ConvolutionalDictionaryLearning(3, max_iter=5),
 ]
 DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
 IMPUTERS = [MatrixCompletion(), MatrixCompletion(alpha=0.5)]
@@ -108,6 +110,7 @@ EACH = [
     OnlineDictionaryLearning(20, max_iter=3),
     RobustPCA(),
     CompressedSensing(7),
+    ConvolutionalDictionaryLearning(2, 3),
 ]
 
 
