@@ -32,7 +32,7 @@ TOLERANCES = [float(f"{t:.3g}") for t in np.logspace(-4, -15, 23)]
 DESIGNS = [(200, 7000), (1000, 20_000), (5000, 2000)]
 TINY_DESIGNS = [(40, 120), (60, 30)]
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn")
-PACKAGES += ("celer", "skglm", "spams-bin", "pylops", "tensorly", "sporco", "rpca", "fbpca")
+PACKAGES += ("celer", "skglm", "spams-bin", "pylops", "tensorly", "sporco", "rpca", "fbpca", "ksvd")
 
 Row = dict[str, Any]
 METRICS = ["value", "count", "largest_count", "misplaced", "rank"]
@@ -279,6 +279,35 @@ def truncated_svd(tiny: bool) -> list[Row]:
     ]
 
 
+# Passes over the patches after which a dictionary is judged.
+PASSES = {
+    "sparsecode": (1, 2, 3, 4, 5, 6, 7, 10, 20, 40),
+    "SPAMS": (1, 15, 51),
+    "scikit-learn": (1,),
+}
+
+
+def dictionary(tiny: bool) -> list[Row]:
+    """`value` is the held-out objective or error; each line starts from the same first atoms."""
+    rows = []
+    for data, n, coding in (
+        ("patches, lasso", 20_000, (0.05, None)),
+        ("patches, 8 atoms each", 5000, (None, 8)),
+    ):
+        n = 600 if tiny else n
+        objective = {"alpha": coding[0], "n_nonzero_coefs": coding[1]}
+        task = problem("dictionary", "patches", Case("", {"n_samples": n}, objective, None))
+        for name, solver in solvers("dictionary", task):
+            if name.startswith("sparsecode"):
+                solver.run(1)  # compiles
+            passes = PASSES[name.partition("[")[0]] if coding[0] else (10,)
+            for n_passes in passes[: 1 if tiny else None]:
+                seconds, answer = timed(task, solver, n_passes)
+                line = {"data": f"{n:,} {data}", "solver": f"{name}, {n_passes} passes"}
+                rows.append(line | {"seconds": seconds, "runs": 1, **answer})
+    return rows
+
+
 # The first fit of a process: what a package takes to be imported, and its first lasso.
 FIRST_CALL = """
 import time
@@ -396,6 +425,7 @@ WORKS: dict[str, Callable[[bool], list[Row]]] = {
         omp,
         robust_pca,
         truncated_svd,
+        dictionary,
         first_call,
         memory,
         lasso_gap_against_time,

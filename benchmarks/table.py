@@ -23,6 +23,7 @@ TITLES = {
     "omp": ("Greedy pursuits", "mean residual norm"),
     "robust_pca": ("Low rank plus sparse", "error of the low-rank part"),
     "truncated_svd": ("A truncated SVD", "error over the optimal one, less 1"),
+    "dictionary": ("Dictionaries, on two cores of an AMD EPYC", "held-out objective, or error"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
@@ -130,6 +131,16 @@ def least_lead(rows: list[Row], peer: str) -> float:
     return min(ratios(rows, peer, PURSUIT, "500 x 500, rank 25"))
 
 
+def sooner(rows: list[Row], passes: int) -> float:
+    """How many times as long SPAMS takes for its held-out objective after so many passes."""
+    lasso = [row for row in rows if "lasso" in row["data"]]
+    peer = next(row for row in lasso if row["solver"] == f"SPAMS, {passes} passes")
+    for row in lasso:
+        if row["solver"].startswith("sparsecode") and float(row["value"]) <= float(peer["value"]):
+            return float(peer["seconds"]) / float(row["seconds"])
+    raise Missing
+
+
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
 PURSUIT, PROJECTIONS = (f"sparsecode[method={m}]" for m in ("pcp", "alternating_projections"))
@@ -182,6 +193,17 @@ CLAIMS = [
         ),
         None,
         15,
+    ),
+    *(
+        Claim("dictionary", f"SPAMS's objective after {passes} passes, sooner", answer, 4)
+        for passes in (15, 51)
+        for answer in (partial(sooner, passes=passes),)
+    ),
+    Claim(
+        "dictionary",
+        "K-SVD against PyPI `ksvd`, 5,000 patches",
+        over("ksvd", "sparsecode[method=ksvd]"),
+        20,
     ),
     Claim(
         "truncated_svd",
