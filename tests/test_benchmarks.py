@@ -125,6 +125,26 @@ def test_the_phase_diagram_goes_from_all_to_nothing(signs, method):
     assert cells[0.5, 0.5]["recovered"] == "0"
 
 
+@pytest.mark.parametrize("method", ["ksvd", "ksvd, exact", "mod", "online"])
+def test_a_known_dictionary_was_recovered_at_every_noise(method):
+    rows = [row for row in measured("recovery") if row["method"] == method]
+    assert [row["snr"] for row in rows] == ["", "30", "20", "10"]
+    for row in rows:
+        assert row["trials"] == "50"
+        assert float(row["one_to_one"]) <= float(row["authors_rule"])
+    assert method == "online" or float(rows[0]["one_to_one"]) >= 0.95
+
+
+def test_a_dictionary_is_as_good_as_spams_sooner(table):
+    def row(solver, seconds, value):
+        return {"data": "lasso", "solver": solver, "seconds": seconds, "value": value}
+
+    rows = [row("SPAMS, 15 passes", "14", "0.13"), row("sparsecode, 1 passes", "1", "0.14")]
+    with pytest.raises(table.Missing):
+        table.sooner(rows, 15)
+    assert table.sooner([*rows, row("sparsecode, 2 passes", "2", "0.13")], 15) == 7
+
+
 def test_each_peer_is_compared_where_it_is_nearest(table):
     ours = "sparsecode[method=pcp]"
     easy, hard = (f"500 x 500, rank 25, {share} % errors" for share in (5, 10))
