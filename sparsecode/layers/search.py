@@ -94,7 +94,7 @@ class Search:
         searched = [plan for plan in plans if plan.share is None]
         yield Stage([_fixed(plan) for plan in fixed], rough=False)
         yield Stage([task for plan in searched for task in self._first(plan)], rough=True)
-        self._choose()
+        self._choose(limited=False)  # sizes so far apart may miss what a rule allows
         yield Stage([task for plan in searched for task in self._between(plan)], rough=True)
         for _ in range(ROUNDS):
             self._choose()
@@ -189,23 +189,21 @@ class Search:
             place = places.get(candidate.task, len(found))
             found[place : place + 1] = [candidate]
 
-    def _choose(self) -> None:
-        """One candidate a layer."""
+    def _choose(self, *, limited: bool = True) -> None:
+        """One candidate a layer, within the error that its rule allows if `limited`."""
         plans, by_layer = self.plans.values(), list(self._candidates.values())
         weights = [plan.weight for plan in plans]
+        limits = [plan.max_error if limited else math.inf for plan in plans]
         within = [
-            [c for c in found if not c.error > plan.max_error]
-            for plan, found in zip(plans, by_layer, strict=True)
+            [c for c in found if not c.error > limit]
+            for limit, found in zip(limits, by_layer, strict=True)
         ]
         for name, found in zip(self.plans, within, strict=True):
             if not found:
                 raise BudgetError(f"no form of the layer {name!r} fits what its rule allows")
         choices = [
-            [
-                Choice(c.stored, math.inf if c.error > plan.max_error else plan.weight * c.error)
-                for c in found
-            ]
-            for plan, found in zip(plans, by_layer, strict=True)
+            [Choice(c.stored, math.inf if c.error > limit else weight * c.error) for c in found]
+            for weight, limit, found in zip(weights, limits, by_layer, strict=True)
         ]
         if self._allowed is None:
             assert self._max_error is not None
