@@ -64,7 +64,7 @@ def rounding(
     small = layers.compress(
         network,
         ROUNDED,
-        methods=["uniform", "codebook"],  # no other is chosen here, but for one layer
+        methods=["uniform", "codebook"],  # of all, but one layer gets no other
         calibration=calibration,
         heldout=heldout,
         rules=limits,
