@@ -177,9 +177,10 @@ def main() -> None:
     X_train, X_test, y_train, y_test = data()
     module = trained(X_train, y_train, 2 if args.tiny else EPOCHS)
     shares = SHARES[:1] if args.tiny else SHARES
-    methods = ["sparse"] if args.tiny else [m for m in layers.FAMILIES if m != "dense"]
+    methods = [m for m in layers.FAMILIES if m != "dense"]
     ways = [(method, at_equal_shares) for method in methods]
-    ways += [] if args.tiny else [(method, allocated) for method in [*methods, "all"]]
+    ways += [(method, allocated) for method in [*methods, "all"]]
+    ways = [("sparse", allocated)] if args.tiny else ways
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.keep or temporary)
         folder.mkdir(parents=True, exist_ok=True)

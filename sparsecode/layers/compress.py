@@ -85,8 +85,8 @@ def compress(
         Names of layers, or ``re:`` and a regular expression. Other tensors are left alone, byte for
         byte.
     rules : sequence of Rule or mapping, default=()
-        Methods, options, weights and caps for some of the layers; the first rule whose pattern
-        matches a layer applies to it.
+        Methods, options, weights, caps and limits for some of the layers; the first rule whose
+        pattern matches a layer applies to it.
     damping : float, optional
         As in `factorize`; only with a calibration.
     random_state : int, RandomState, Generator or None, default=0
