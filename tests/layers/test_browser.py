@@ -38,13 +38,12 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(NAM
 
 # What a reader would do, and what they would see, written into the page for `--dump-dom`.
 READER = """<script>
-addEventListener("load", async () => {
+addEventListener("load", () => {
   const heads = [...document.querySelectorAll("th")];
   const rows = () => [...document.querySelectorAll("tbody tr")];
   const column = (i) => rows().map((row) => row.cells[i].textContent);
   const seen = { pictures: [], sorted: {}, heads: heads.map((h) => h.textContent) };
   for (const picture of document.images) {
-    await picture.decode();
     const { naturalWidth, naturalHeight, width, height } = picture;
     seen.pictures.push([naturalWidth, naturalHeight, width, height]);
   }

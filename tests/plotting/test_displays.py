@@ -476,7 +476,7 @@ def test_histories_of_solvers_and_estimators() -> None:
 
 
 def test_what_a_convergence_refuses() -> None:
-    finite = solvers.truncated_svd(np.eye(4), 2)
+    finite = solvers.omp(np.eye(3), np.ones(3), n_nonzero_coefs=2)
     with pytest.raises(ValueError, match="the solver took no iteration"):
         ConvergenceDisplay.from_result(finite)
     with pytest.raises(ValueError, match="lacks 'seconds'; it has 'n_iter', 'certificate'"):
