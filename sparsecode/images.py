@@ -143,9 +143,8 @@ def inpaint(
     where :math:`R_p` cuts patch :math:`p` out of the picture, all overlapping ones, and
     :math:`M_p` keeps its known pixels, whose mean is :math:`\mu_p`. A missing pixel becomes the
     average over its patches, each with its number of known pixels for a weight, and stays in the
-    range of the known pixels. Wide holes are
-    filled from their rims: pixels whose best patch knows half as much as that of any other go
-    first, and count as known in the next pass.
+    range of the known pixels. Wide holes are filled from their rims: pixels whose best patch knows
+    half as much as that of any other go first, and count as known in the next pass.
 
     Parameters
     ----------
