@@ -50,7 +50,7 @@ class ConvolutionalDictionaryLearning(Transformer):
         For `transform`: duality gap over the objective at zero, of the worst signal.
     transform_max_iter : int, default=2000
         Iterations of `transform` at the most.
-    init : array of shape (n_components, *atom_shape), optional
+    init : array with one atom of `atom_shape` a row, optional
         The first atoms; by default pieces of the signals.
     positive : bool, default=False
         Only coefficients that are not negative.

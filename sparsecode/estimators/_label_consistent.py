@@ -187,6 +187,25 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         check_is_fitted(self)
         return self.classes_[self._scores(X).argmax(axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The share of the signals that are given their own label.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Signals, one a row.
+        y : array of shape (n_samples,)
+            Their labels.
+        sample_weight : array of shape (n_samples,), optional
+            What each signal counts; the same by default.
+
+        Returns
+        -------
+        float
+            The accuracy.
+        """
+        return float(super().score(X, y, sample_weight))
+
     def _scores(self, X: Any) -> np.ndarray:
         codes = self.transform(X)
         return codes @ self.classifier_.astype(codes.dtype, copy=False)

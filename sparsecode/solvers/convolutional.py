@@ -304,7 +304,7 @@ def convolutional_dictionary_learning(
         The weight of the l1 norm, positive.
     max_iter : int, default=50
         Iterations at the most.
-    init : array of shape (n_components, *atom_shape), optional
+    init : array with one atom of `atom_shape` a row, optional
         The first atoms; by default pieces of the signals.
     tol : float, optional
         Stop when an iteration changes the objective by less than this fraction; by default all
