@@ -134,7 +134,10 @@ def least_lead(rows: list[Row], peer: str) -> float:
 def sooner(rows: list[Row], passes: int) -> float:
     """How many times as long SPAMS takes for its held-out objective after so many passes."""
     lasso = [row for row in rows if "lasso" in row["data"]]
-    peer = next(row for row in lasso if row["solver"] == f"SPAMS, {passes} passes")
+    peers = [row for row in lasso if row["solver"] == f"SPAMS, {passes} passes"]
+    if not peers:
+        raise Missing
+    peer = peers[0]
     for row in lasso:
         if row["solver"].startswith("sparsecode") and float(row["value"]) <= float(peer["value"]):
             return float(peer["seconds"]) / float(row["seconds"])
