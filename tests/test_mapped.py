@@ -150,7 +150,9 @@ def watch():
 
 {work}
 parts = {{"rank": 3, "density": 0.1, "missing": 0.05, "random_state": 0}}
-work(make_low_rank_plus_sparse(900, n_features=200, **parts)[0])  # compiles
+first = make_low_rank_plus_sparse(900, n_features=200, **parts)[0]
+first.flags.writeable = False  # as the file is: kernels are compiled for it here
+work(first)
 X = np.load({path!r}, mmap_mode="r")
 running, peaks, before = True, [], anonymous()
 thread = threading.Thread(target=watch)
