@@ -21,8 +21,14 @@ TITLES = {
     "lasso_path": ("A path of 100 alphas down to max / 100", "worst evaluated gap"),
     "batch_lasso": ("Lasso codes of many signals", "worst evaluated gap"),
     "omp": ("Greedy pursuits", "mean residual norm"),
-    "robust_pca": ("Low rank plus sparse, on two cores of an AMD EPYC", "error of the low-rank part"),
-    "truncated_svd": ("A truncated SVD, on two cores of an AMD EPYC", "error over the optimal one, less 1"),
+    "robust_pca": (
+        "Low rank plus sparse, on two cores of an AMD EPYC",
+        "error of the low-rank part",
+    ),
+    "truncated_svd": (
+        "A truncated SVD, on two cores of an AMD EPYC",
+        "error over the optimal one, less 1",
+    ),
     "dictionary": ("Dictionaries, on two cores of an AMD EPYC", "held-out objective, or error"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
