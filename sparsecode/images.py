@@ -206,7 +206,8 @@ def inpaint(
     if sigma == 0:
         check_unused("sigma=0", data_range=data_range)
     own = _own_weight(picture, sigma, data_range) if sigma > 0 else 0.0
-    grey_level = (picture.range[1] - picture.range[0]) / 255  # closer fits extrapolate wildly
+    low, high = picture.range
+    grey_level = (high - low) / 255  # closer fits extrapolate wildly
     n_components = check_int(n_components, "n_components")
     n_nonzero_coefs = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n_components)
     coder = _Coder.learned(
@@ -219,7 +220,7 @@ def inpaint(
         restored = np.where(picture.known, (total + own * restored) / (weight + own), 0)
     while not picture.known.all():
         reached = _best_known(picture)
-        filled = np.clip(total / np.where(weight > 0, weight, 1), *picture.range)
+        filled = np.clip(total / np.where(weight > 0, weight, 1), low, high)
         restored = np.where(reached, filled, restored)
         pixels = np.where(reached, filled, picture.pixels)
         picture = picture._replace(pixels=pixels, known=picture.known | reached)

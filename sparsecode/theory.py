@@ -270,11 +270,11 @@ def empirical_phase_transition(
         raise ValueError("rhos has to be above 0 and at most 1")
     k = np.clip(np.rint(grid * m[:, None]).astype(int), 1, m[:, None])
     done = _Cells(path, (n, n_trials, seed, int(positive)), success_tol)
-    left = [cell for cell in zip(np.repeat(m, k.shape[1]), k.ravel(), strict=True)
-            if cell not in done.counts]  # fmt: skip
+    cells = dict.fromkeys(zip(np.repeat(m, k.shape[1]).tolist(), k.ravel().tolist(), strict=True))
     counted = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
         delayed(_count)(solver, n, *cell, n_trials, success_tol, positive, seed)
-        for cell in dict.fromkeys(left)
+        for cell in cells
+        if cell not in done.counts
     )
     for cell, count in counted:
         done.add(cell, count)

@@ -20,7 +20,7 @@ from sparsecode._validation import (
     check_unused,
 )
 from sparsecode.estimators._base import Transformer, check_codes, check_samples
-from sparsecode.operators import adjoint, dct, subsampled_dct
+from sparsecode.operators import adjoint, bernoulli, dct, gaussian, subsampled_dct
 from sparsecode.solvers import fista, omp, sparse_encode
 
 __all__ = ["CompressedSensing"]
@@ -262,10 +262,8 @@ class CompressedSensing(Transformer):
         if sensing == "dct":
             self.frequencies_ = np.sort(rng.permutation(n_features)[:m])
             return
-        entries = rng.standard_normal((m, n_features))
-        if sensing == "bernoulli":
-            entries = np.where(entries < 0, -1.0, 1.0)
-        self.sensing_matrix_ = (entries / np.sqrt(m)).astype(dtype)
+        draw = gaussian if sensing == "gaussian" else bernoulli
+        self.sensing_matrix_ = draw(m, n_features, random_state=rng).A.astype(dtype)
 
     def _take_sensing(self, n_features: int, dtype: np.dtype) -> None:
         check_unused(

@@ -3,6 +3,7 @@ r"""Rows of weights coded in a structure that was fitted to others."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -152,7 +153,7 @@ class RowEncoder:
         D = decoded(form.dictionary).astype(np.float64)
         D = to_units(D, unit_of(magnitude(D), np.float64))
         count = max(1, -(-form.codes.values.size // form.shape[0]))
-        X, atoms = (rows, D) if self.metric is None else (rows @ self._root(), D @ self._root())
+        X, atoms = (rows, D) if self.metric is None else (rows @ self._root, D @ self._root)
         codes = sparse_encode(X, atoms, n_nonzero_coefs=count, sparse_output=False, n_threads=1)
         moment = atoms @ atoms.T
         return self._stored_entries(codes, codes != 0, form.codes.values, moment) @ D
@@ -163,7 +164,7 @@ class RowEncoder:
         assert isinstance(form, Codebook)
         books = to_units(decoded(form.centroids).astype(np.float64), self.unit)
         blocks = metric_blocks(self.metric, form.shape[1], books.shape[2])
-        roots = [None, self._feedback_root()]
+        roots = [None, self._feedback_root]
         best, least = np.empty_like(rows), np.full(len(rows), np.inf)
         for book in books:
             for root in roots if roots[1] is not None else roots[:1]:
@@ -178,7 +179,7 @@ class RowEncoder:
         """Uniform: on the grid of the layer if it has one, else on the row's own."""
         form = self.form
         assert isinstance(form, Uniform)
-        values, root = form.values, self._feedback_root()
+        values, root = form.values, self._feedback_root
         shared = isinstance(values, Codes) and values.grid.scales.size == 1 < form.shape[0]
         if not shared:
             return self._stored(rows, format_of(values), root, self.metric)
@@ -197,11 +198,13 @@ class RowEncoder:
         better = self._errors(rows - moved) < self._errors(rows - plain)
         return np.where(better[:, None], moved, plain)
 
+    @cached_property
     def _root(self) -> np.ndarray:
         """``H = root root^T``, of any sort."""
         assert self.metric is not None
         return gram_root(self.metric, len(self.metric))
 
+    @cached_property
     def _feedback_root(self) -> np.ndarray | None:
         """The triangular one, where codes are chosen by error feedback."""
         if self.metric is None or self.options.get("rounding") == "nearest":
@@ -218,7 +221,7 @@ class RowEncoder:
 
     def _solved(self, rows: np.ndarray, R: np.ndarray) -> np.ndarray:
         """The coefficients of least squares, one solution where there are many."""
-        A, B = (R, rows) if self.metric is None else (R @ self._root(), rows @ self._root())
+        A, B = (R, rows) if self.metric is None else (R @ self._root, rows @ self._root)
         return np.linalg.lstsq(A.T, B.T, rcond=None)[0].T
 
     def _coefficients(self, rows: np.ndarray, R: np.ndarray, stored: Values) -> np.ndarray:

@@ -139,7 +139,7 @@ def alternating_projections(
 
     with single_threaded_blas():  # its threads lose more on small factors than they win
         split, ending = run(
-            _projections(X, rank, decay, n_threads)
+            _projections(X, rank, decay, n_threads, _Sizes.of(X, n_threads))
             if rank is not None
             else _of_least_rank(X, tol, decay, n_threads),
             measure,
@@ -178,8 +178,9 @@ def _of_least_rank(X: np.ndarray, tol: float, decay: float, n_threads: int) -> I
     most = _largest_identified(n_known // 2, X.shape)
     failed, enough, rank, doubled = 0, most + 1, 1, 1
     best: _Split | None = None
+    sizes = _Sizes.of(X, n_threads)
     while failed + 1 < enough:
-        for split in _projections(X, rank, decay, n_threads):
+        for split in _projections(X, rank, decay, n_threads, sizes):
             if 2 * split.n_outliers > n_known or split.residual <= tol:
                 break
             yield split._replace(settled=False)
@@ -196,7 +197,7 @@ def _of_least_rank(X: np.ndarray, tol: float, decay: float, n_threads: int) -> I
             failed, doubled = doubled, min(2 * doubled, most)
             rank = doubled
     if best is None:  # whatever is chosen is not identified, and will be called so
-        yield from _projections(X, most, decay, n_threads)
+        yield from _projections(X, most, decay, n_threads, sizes)
     else:
         yield best
 
@@ -213,7 +214,22 @@ def _before_the_fall(factors: Leading, low: int) -> int:
     return low + 1 + int(np.argmax(s[:-1] / s[1:])) if s.size > 1 else low
 
 
-def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iterator[_Split]:
+class _Sizes(NamedTuple):
+    """Of a matrix, whatever the rank."""
+
+    typical: float  # half of the entries are no larger, and no outliers
+    largest: float
+    norm: float  # spectral, roughly
+
+    @classmethod
+    def of(cls, X: np.ndarray, n_threads: int) -> _Sizes:
+        known = rough_svd(_cut_off(X, np.inf, scratch_like(X)), 1, n_threads)
+        return cls(median_size(X), magnitude(X), float(known.singular_values[0]))
+
+
+def _projections(
+    X: np.ndarray, rank: int, decay: float, n_threads: int, sizes: _Sizes
+) -> Iterator[_Split]:
     """Algorithm 2 of Cai, Cai and Wei without trimming, and from another start.
 
     They threshold once before the first projection, in proportion to the norm of `X`. Where that is
@@ -223,17 +239,15 @@ def _projections(X: np.ndarray, rank: int, decay: float, n_threads: int) -> Iter
     ``U^T Z``.
     """
     share = max(0.5 / X.size**0.25, rank / X.size**0.5)  # of a singular value: what entries have
-    typical = median_size(X)  # half of the entries are no larger, and no outliers
     below = scratch_like(X)
-    every = rough_svd(_cut_off(X, np.inf, below), 1, n_threads)
-    before, norm = np.inf, float(every.singular_values[0])
+    before, norm = np.inf, sizes.norm
     while norm < 0.5 * before:  # what was taken away outweighed the rest
-        cut = max(min(share * norm, 0.5 * magnitude(X)), typical)
+        cut = max(min(share * norm, 0.5 * sizes.largest), sizes.typical)
         factors = rough_svd(_cut_off(X, cut, below), rank, n_threads)
         before, norm = norm, float(factors.singular_values[0])
     level = 1.0
     del below
-    least = 10 * float(np.finfo(X.dtype).eps) * magnitude(X)  # below are rounding errors of `L`
+    least = 10 * float(np.finfo(X.dtype).eps) * sizes.largest  # below are rounding errors of `L`
     while True:
         ZV, UtZ, energy, n_outliers = _without_outliers(X, factors, cut, n_threads)
         yield _Split(factors, cut, energy, n_outliers)

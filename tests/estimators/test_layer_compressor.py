@@ -259,7 +259,8 @@ def test_outputs_keep_the_names_of_inputs(W):
 def test_the_seed_goes_only_where_something_is_drawn(W):
     for method in FAMILIES:
         budget = 1.0 if method == "dense" else 0.6
-        LayerCompressor(method, budget=budget, random_state=3).fit(W)
+        model = LayerCompressor(method, budget=budget, random_state=3).fit(W)
+        assert model.factorization_.shape == W.shape
 
 
 @pytest.mark.parametrize(
