@@ -21,7 +21,7 @@ from sparsecode._validation import (
 )
 from sparsecode.objectives import duality_gap
 from sparsecode.operators import adjoint
-from sparsecode.penalties import soft_threshold
+from sparsecode.penalties import L1
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run, warn_not_gaussian
@@ -35,26 +35,36 @@ Denoiser = Callable[[np.ndarray, float], tuple[np.ndarray, float]]
 PROBES = 8  # random vectors by which a matrix is told from a Gaussian one
 
 
-@dataclass(frozen=True)
-class _SoftThreshold:
-    """Soft thresholding at `theta` times the noise."""
-
-    theta: float
-    positive: bool
-
-    def __call__(self, v: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
-        x = soft_threshold(v, v.dtype.type(self.theta * noise))
-        x = np.maximum(x, 0) if self.positive else x
-        return x, np.count_nonzero(x) / x.size
-
-
 class _Message(NamedTuple):
     x: np.ndarray
-    z: np.ndarray  # the corrected residual
     noise: float  # that the denoiser saw
     residual: np.ndarray  # y - A x
-    weight: float  # of the last z in this one
+    correlation: np.ndarray  # A^T (y - A x)
+    weight: float  # of the last corrected residual in this one
     change: float  # of x, relative
+
+
+@dataclass(frozen=True)
+class _SoftThreshold:
+    """Soft thresholding at `theta` times the noise, and the lasso that its fixed point solves."""
+
+    theta: float
+    penalty: L1
+
+    def __call__(self, v: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
+        x = self.penalty.prox(v, v.dtype.type(self.theta * noise))
+        return x, np.count_nonzero(x) / x.size
+
+    def alpha(self, last: _Message) -> float:
+        """At a fixed point ``A^T z = A^T r / (1 - weight)`` is `theta * noise` on the support."""
+        return self.theta * last.noise * (1 - last.weight)
+
+    def gap(self, last: _Message) -> float:
+        """The duality gap of that lasso; infinite while its alpha is not positive."""
+        alpha = self.alpha(last)
+        if not alpha > 0:
+            return np.inf if last.residual.any() else 0.0
+        return float(duality_gap(last.residual, last.correlation, last.x, alpha, self.penalty))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -176,31 +186,27 @@ def amp(
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     if denoiser is None:
         theta = _theta(threshold, A.shape[0] / A.shape[1], positive)
+        lasso = _SoftThreshold(theta, L1(positive=positive))
     else:
         check_unused("a denoiser", threshold=threshold, positive=positive or None)
-        theta = np.nan
+        lasso = None
     matrix_unit, unit = unit_of(size_of_matrix(A), y.dtype), unit_of(magnitude(y), y.dtype)
     A, y = divided(A, matrix_unit), to_units(y, unit)
     norm = _column_norm(A)
     per_x = unit / (matrix_unit * norm)  # what one unit of x is
     energy = 0.5 * float(y @ y)
 
-    def gap_and_objective(last: _Message) -> tuple[float, float]:
-        fit, alpha = 0.5 * float(last.residual @ last.residual), _alpha(theta, last)
-        if energy == 0 or np.isnan(alpha):
-            return 0.0, fit
-        if alpha <= 0:
-            return np.inf, fit
-        correlation = (adjoint(A) @ last.residual) / norm
-        gap = float(duality_gap(last.residual, correlation, last.x, alpha))
-        return gap, fit + alpha * float(np.abs(last.x).sum())
-
     def measure(last: _Message) -> dict[str, float]:
-        gap, objective = gap_and_objective(last)
-        certificate = last.change if denoiser else gap / energy if energy > 0 else 0.0
+        objective = 0.5 * float(last.residual @ last.residual)
+        gap, certificate = np.nan, last.change
+        if lasso is not None:
+            objective += max(lasso.alpha(last), 0.0) * float(np.abs(last.x).sum())
+            gap = lasso.gap(last)
+            certificate = gap / energy if energy > 0 else 0.0
         return {
             "objective": objective * unit * unit,
             "certificate": certificate,
+            "dual_gap": gap * unit * unit,
             "noise": last.noise * per_x,
         }
 
@@ -210,13 +216,7 @@ def amp(
         return np.asarray(x, dtype=v.dtype) / v.dtype.type(per_x), float(slope)
 
     last, ending = run(
-        _messages(
-            A,
-            y,
-            norm,
-            _SoftThreshold(theta, positive) if denoiser is None else in_the_callers_units,
-            damping,
-        ),
+        _messages(A, y, norm, lasso or in_the_callers_units, damping),
         measure,
         tol=tol,
         max_iter=max_iter,
@@ -227,8 +227,8 @@ def amp(
     return MessagePassingResult(
         x=x.astype(answer_dtype(given, y.dtype), copy=False),
         noise=last.noise * per_x,
-        alpha=_alpha(theta, last) * unit * (matrix_unit * norm),
-        dual_gap=np.nan if denoiser else gap_and_objective(last)[0] * unit * unit,
+        alpha=np.nan if lasso is None else lasso.alpha(last) * unit * (matrix_unit * norm),
+        dual_gap=float(ending["history"]["dual_gap"][-1]),
         **ending,
     )
 
@@ -238,15 +238,19 @@ def _messages(
 ) -> Iterator[_Message]:
     AT, (m, n) = adjoint(A), A.shape
     x, z = np.zeros(n, dtype=y.dtype), y
+    back = (AT @ z) / norm
     while True:
         noise = float(np.linalg.norm(z)) / np.sqrt(m)
-        denoised, slope = denoise(x + (AT @ z) / norm, noise)
+        denoised, slope = denoise(x + back, noise)
         x_old, x = x, (1 - damping) * denoised + damping * x
         residual, weight = y - (A @ x) / norm, n / m * slope
         z = (1 - damping) * (residual + weight * z) + damping * z
+        back_old, back = back, (AT @ z) / norm
+        # The adjoint of the residual, from those of `z` before and after.
+        correlation = (back - damping * back_old) / (1 - damping) - weight * back_old
         size = float(np.linalg.norm(x))
         change = float(np.linalg.norm(x - x_old)) / size if size > 0 else 0.0
-        yield _Message(x, z, noise, residual, weight, change)
+        yield _Message(x, noise, residual, correlation, weight, change)
 
 
 def _theta(threshold: float | None, delta: float, positive: bool) -> float:
@@ -258,11 +262,6 @@ def _theta(threshold: float | None, delta: float, positive: bool) -> float:
             "give threshold"
         )
     return minimax_threshold(delta, positive=positive)
-
-
-def _alpha(theta: float, last: _Message) -> float:
-    """At a fixed point ``A^T z = A^T r / (1 - weight)`` is `theta * noise` on the support."""
-    return theta * last.noise * (1 - last.weight)
 
 
 def _column_norm(A: Any) -> float:
@@ -380,12 +379,12 @@ def state_evolution(
     delta = check_real(delta, "delta", low=0, open_low=True)
     sigma, n_iter = check_real(sigma, "sigma", low=0), check_int(n_iter, "n_iter")
     rng = check_random_state(check_int(random_state, "random_state", low=0))
-    if denoiser is None:
+    theta, denoise = np.nan, denoiser
+    if denoise is None:
         theta = _theta(threshold, delta, positive)
-        denoiser = _SoftThreshold(theta, positive)
+        denoise = _SoftThreshold(theta, L1(positive=positive))
     else:
         check_unused("a denoiser", threshold=threshold, positive=positive or None)
-        theta = np.nan
     n_samples = check_int(n_samples, "n_samples")
     X = np.asarray(prior_sampler(rng, n_samples), dtype=np.float64)
     if X.shape != (n_samples,):
@@ -396,5 +395,5 @@ def state_evolution(
         noise.append(float(np.sqrt(sigma * sigma + mse[-1] / delta)))
         if len(noise) > n_iter:
             return StateEvolution(np.array(noise), np.array(mse), theta)
-        error = denoiser(X + noise[-1] * Z, noise[-1])[0] - X
+        error = denoise(X + noise[-1] * Z, noise[-1])[0] - X
         mse.append(float(np.mean(error * error)))

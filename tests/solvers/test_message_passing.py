@@ -6,7 +6,8 @@ from scipy.sparse.linalg import aslinearoperator
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode.operators import gaussian, subsampled_dct
-from sparsecode.solvers import Status, amp, semismooth_newton, state_evolution
+from sparsecode.penalties import L1
+from sparsecode.solvers import Status, amp, fista, semismooth_newton, state_evolution
 from sparsecode.theory import phase_transition
 
 
@@ -34,6 +35,15 @@ def test_a_fixed_point_is_a_lasso(noise) -> None:
     np.testing.assert_allclose(result.x, other.x, atol=1e-5)
     assert result.objective == pytest.approx(other.objective, rel=1e-9)
     assert 0 <= result.objective - other.objective + 1e-12 <= result.dual_gap + 2e-12
+
+
+def test_a_fixed_point_of_positive_coefficients_is_their_lasso() -> None:
+    A, y, _ = problem(200, 400, 20, noise=0.2, positive=True)
+    result = amp(A, y, positive=True, tol=1e-10)
+    assert result.converged
+    other = fista(A, y, result.alpha, penalty=L1(positive=True), tol=1e-11)
+    np.testing.assert_allclose(result.x, other.x, atol=1e-4)
+    assert result.objective == pytest.approx(other.objective, rel=1e-7)
 
 
 def test_signals_are_recovered_below_the_curve_and_not_above() -> None:
