@@ -14,11 +14,8 @@ from sparsecode.solvers._result import (
 from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.clusters import LineClusters, kmeans_1d
-from sparsecode.solvers.convolutional import (
-    convolutional_dictionary_learning,
-    convolutional_sparse_encode,
-    convolutional_synthesis,
-)
+from sparsecode.solvers.convolutional import convolutional_sparse_encode, convolutional_synthesis
+from sparsecode.solvers.convolutional_learning import convolutional_dictionary_learning
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode

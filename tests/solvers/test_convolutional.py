@@ -13,7 +13,8 @@ from sparsecode.solvers import (
     convolutional_synthesis,
     reference,
 )
-from sparsecode.solvers.convolutional import _Convolution, _improved
+from sparsecode.solvers._convolution import Convolution
+from sparsecode.solvers.convolutional_learning import _improved
 
 SHAPES = {"signals": ((3, 12), (2, 4)), "pictures": ((2, 6, 5), (3, 3, 2))}
 every_shape = pytest.mark.parametrize(("shape", "atoms"), SHAPES.values(), ids=SHAPES)
@@ -43,7 +44,7 @@ def test_synthesis_is_the_matrix_of_all_shifts(shape, atoms) -> None:
     expected = codes.reshape(shape[0], -1) @ plain_matrix(D, shape[1:]).T
     assert found.shape == shape
     np.testing.assert_allclose(found.reshape(shape[0], -1), expected, atol=1e-12)
-    A = _Convolution(D, shape[1:], 1)
+    A = Convolution(D, shape[1:], 1)
     np.testing.assert_allclose(A @ np.eye(A.shape[1]), plain_matrix(D, shape[1:]), atol=1e-12)
     np.testing.assert_allclose(A.H @ np.eye(A.shape[0]), plain_matrix(D, shape[1:]).T, atol=1e-12)
 
@@ -51,7 +52,7 @@ def test_synthesis_is_the_matrix_of_all_shifts(shape, atoms) -> None:
 @every_shape
 def test_the_ridge_is_that_of_the_matrix(shape, atoms) -> None:
     X, D = arrays(shape, atoms)
-    A, y = _Convolution(D, shape[1:], 1), X.reshape(shape[0], -1).T
+    A, y = Convolution(D, shape[1:], 1), X.reshape(shape[0], -1).T
     M, v = plain_matrix(D, shape[1:]), np.random.default_rng(2).standard_normal((A.shape[1], 1))
     expected = np.linalg.solve(M.T @ M + 0.7 * np.eye(A.shape[1]), M.T @ y + 0.7 * v)
     np.testing.assert_allclose(A.ridge(y)(np.repeat(v, len(X), 1), 0.7), expected, atol=1e-10)
@@ -175,11 +176,11 @@ def test_the_update_of_the_atoms_never_raises_the_objective(shape, atoms) -> Non
     D /= np.sqrt(np.sum(D * D, axis=tuple(range(1, D.ndim)), keepdims=True))
     Y, rng = X.reshape(shape[0], -1).T, np.random.default_rng(4)
     for _ in range(5):
-        A = _Convolution(D, shape[1:], 1)
+        A = Convolution(D, shape[1:], 1)
         codes = rng.standard_normal((A.shape[1], shape[0])) * (rng.random(A.shape[1:] + (1,)) < 0.5)
         before = np.sum((Y - A @ codes) ** 2)
         D, energy = _improved(A, Y, D, codes)
-        assert energy == pytest.approx(np.sum((Y - _Convolution(D, shape[1:], 1) @ codes) ** 2))
+        assert energy == pytest.approx(np.sum((Y - Convolution(D, shape[1:], 1) @ codes) ** 2))
         assert energy <= before
         assert np.all(np.sum(D * D, axis=tuple(range(1, D.ndim))) <= 1 + 1e-12)
 
