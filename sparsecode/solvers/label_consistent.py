@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from sparsecode._scaling import magnitude
 from sparsecode._validation import (
     RandomSource,
     check_array,
@@ -135,7 +136,7 @@ def label_consistent_ksvd(
     atom_labels = np.sort(np.arange(n_components) % len(one_hot))
     meant = one_hot[:, atom_labels]
     meant /= np.sqrt(np.maximum(meant.sum(axis=1, keepdims=True), 1))
-    size = float(np.max(np.abs(X))) or 1.0
+    size = magnitude(X) or 1.0
     scale = size * float(np.linalg.norm(X / size)) / np.sqrt(len(X)) or 1.0
     targets = scale * np.hstack(
         [np.sqrt(w) * t for w, t in zip(weights, (meant, one_hot), strict=True)]
