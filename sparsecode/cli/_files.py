@@ -102,7 +102,7 @@ def _are_of_the_model(names: set[str], network: Network) -> bool:
     """Whether these are the inputs of an ONNX model, and not those of its layers."""
     if network.graph is None:
         return False
-    from sparsecode.layers.onnx_recording import model_inputs
+    from sparsecode.layers.onnx.recording import model_inputs
 
     layers, wanted = {layer.name for layer in network.layers}, model_inputs(network)
     if names == set(wanted):

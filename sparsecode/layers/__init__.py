@@ -41,7 +41,7 @@ from sparsecode.layers.reencoding import Reencoding, reencode
 from sparsecode.layers.report import CompressionReport, LayerRow
 from sparsecode.layers.sequential import distill
 from sparsecode.layers.shared import SharedDictionary, factorize_shared
-from sparsecode.layers.torch_networks import from_torch, to_torch
+from sparsecode.layers.torch.networks import from_torch, to_torch
 
 __all__ = [
     "FAMILIES",

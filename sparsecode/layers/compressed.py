@@ -184,7 +184,7 @@ class CompressedNetwork:
         if not check_factored(factored) or self.network.graph is None:
             return dense.write(path)
         from sparsecode.layers.formats.onnx import save
-        from sparsecode.layers.onnx_export import factored_model
+        from sparsecode.layers.onnx.export import factored_model
 
         if self.network.source is not None:
             refuse_same_file(self.network.source, path)

@@ -66,7 +66,7 @@ def read(
 
 def _read_onnx(path: str | os.PathLike[str], max_bytes: int) -> Network:
     from sparsecode.layers.formats.onnx import parse, read_model
-    from sparsecode.layers.onnx_graph import layout_of
+    from sparsecode.layers.onnx.graph import layout_of
 
     tensors, graph, metadata = read_model(path, max_bytes=max_bytes)
     with blamed_on(Path(path)):

@@ -80,12 +80,12 @@ def calibrate(
     recorder = Recorder(max_positions, draw_seed(random_state))
     module = network.module if isinstance(network, Network) else network
     if module is not None and hasattr(module, "named_modules"):
-        from sparsecode.layers.torch_recording import runner
+        from sparsecode.layers.torch.recording import runner
 
         with runner(network, recorder, check_n_threads(n_threads)) as run:
             _run_all(run, inputs, batch_size)
     elif isinstance(network, Network) and network.graph is not None:
-        from sparsecode.layers.onnx_recording import OnnxRunner
+        from sparsecode.layers.onnx.recording import OnnxRunner
 
         onnx_runner = OnnxRunner(network, recorder, check_n_threads(n_threads))
         _run_all(onnx_runner, inputs, batch_size, onnx_runner.batch_size)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsecode.layers.formats.onnx import filled, onnx_library, parse
 from sparsecode.layers.network import Network
-from sparsecode.layers.onnx_graph import Use, attribute, uses
+from sparsecode.layers.onnx.graph import Use, attribute, uses
 from sparsecode.layers.patches import Geometry, same_padding
 from sparsecode.layers.patterns import near_misses
 

@@ -13,7 +13,7 @@ from sparsecode.layers.factored import check_factored
 from sparsecode.layers.factorizations import Dense, Factorization
 from sparsecode.layers.layout import FLOATING, Layout, Stored
 from sparsecode.layers.network import Network
-from sparsecode.layers.torch_arrays import place_of, to_array, to_tensor, torch_library
+from sparsecode.layers.torch.arrays import place_of, to_array, to_tensor, torch_library
 
 __all__ = ["from_torch", "to_torch"]
 
@@ -156,7 +156,7 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool | str
 
 
 def _with_factors(module: Any, compressed: CompressedNetwork, *, everywhere: bool) -> Any:
-    from sparsecode.layers._torch_modules import LAYERS, Replacer
+    from sparsecode.layers.torch.modules import LAYERS, Replacer
 
     replacer, made = Replacer(everywhere=everywhere), {}
     forms = _replaceable(module, compressed, LAYERS)

@@ -20,7 +20,7 @@ from sparsecode.layers.factored import (
     expression,
 )
 from sparsecode.layers.factorizations import Dense, Factorization, unpack
-from sparsecode.layers.torch_arrays import to_array, to_tensor
+from sparsecode.layers.torch.arrays import to_array, to_tensor
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

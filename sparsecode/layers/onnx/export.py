@@ -28,7 +28,7 @@ from sparsecode.layers.formats.onnx import (
     parse,
 )
 from sparsecode.layers.layout import Stored
-from sparsecode.layers.onnx_graph import Use, attribute, layout_of, uses
+from sparsecode.layers.onnx.graph import Use, attribute, layout_of, uses
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto

@@ -10,8 +10,8 @@ import numpy as np
 
 from sparsecode.layers.network import Network
 from sparsecode.layers.patches import Geometry, same_padding
-from sparsecode.layers.torch_arrays import to_array, torch_library
-from sparsecode.layers.torch_networks import from_torch, weights
+from sparsecode.layers.torch.arrays import to_array, torch_library
+from sparsecode.layers.torch.networks import from_torch, weights
 
 if TYPE_CHECKING:
     from sparsecode.layers.recording import Recorder

@@ -1,0 +1,1 @@
+"""Networks as ONNX graphs: what uses a weight, runs that record inputs, factors as nodes."""
