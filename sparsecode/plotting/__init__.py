@@ -8,6 +8,7 @@ from sparsecode.plotting.convergence import ConvergenceDisplay
 from sparsecode.plotting.decomposition import DecompositionDisplay
 from sparsecode.plotting.dictionary import DictionaryDisplay
 from sparsecode.plotting.frontier import FrontierDisplay
+from sparsecode.plotting.phase_transition import PhaseTransitionDisplay
 from sparsecode.plotting.spectrum import SpectrumDisplay
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "DecompositionDisplay",
     "DictionaryDisplay",
     "FrontierDisplay",
+    "PhaseTransitionDisplay",
     "SpectrumDisplay",
 ]

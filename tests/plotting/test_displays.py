@@ -25,8 +25,10 @@ from sparsecode.plotting import (
     DecompositionDisplay,
     DictionaryDisplay,
     FrontierDisplay,
+    PhaseTransitionDisplay,
     SpectrumDisplay,
 )
+from sparsecode.theory import PhaseTransition, phase_transition
 
 HISTORY = {
     "n_iter": np.array([10, 20, 30]),
@@ -35,6 +37,16 @@ HISTORY = {
 }
 RNG = np.random.RandomState(0)
 ATOMS = RNG.standard_normal((7, 12))
+TRANSITION = PhaseTransition(
+    n=100,
+    deltas=np.array([0.2, 0.5]),
+    rhos=np.array([[0.2, 0.3], [0.3, 0.5]]),
+    n_successes=np.array([[4, 0], [3, 1]]),
+    n_trials=4,
+    midpoints=np.array([np.nan, 0.4]),
+    lows=np.array([np.nan, 0.35]),
+    highs=np.array([np.nan, 0.47]),
+)
 PARTS = [RNG.standard_normal((6, 5)) for _ in range(3)]
 
 DISPLAYS: dict[str, Callable[[], Any]] = {
@@ -43,6 +55,7 @@ DISPLAYS: dict[str, Callable[[], Any]] = {
     "decomposition": lambda: DecompositionDisplay(*PARTS),
     "convergence": lambda: ConvergenceDisplay({"a": HISTORY, "b": HISTORY}),
     "frontier": lambda: FrontierDisplay({"a": ([0.5, 0.1], [0.01, 0.2]), "b": ([0.3], [0.1])}),
+    "phase transition": lambda: PhaseTransitionDisplay({"a": TRANSITION, "b": TRANSITION}),
     "compression": lambda: CompressionDisplay({"a": (0.5, 0.01), "b": (0.2, 0.0)}),
 }
 SEVERAL_AXES = {"decomposition": 3, "compression": 2}
@@ -553,3 +566,30 @@ def test_compression_has_a_bar_a_layer_from_the_top() -> None:
         CompressionDisplay({"w": (0.0, 0.1)})
     with pytest.raises(TypeError, match=r"layers\['w'\] has to be a pair"):
         CompressionDisplay({"w": 0.1})
+
+
+def test_a_phase_transition_shows_points_bands_cells_and_the_curve() -> None:
+    display = drawn(PhaseTransitionDisplay.from_result(TRANSITION, label="ours").plot())
+    ((points, _, (band,)),) = display.lines_
+    np.testing.assert_array_equal(points.get_xydata(), [[0.5, 0.4]])  # NaN has no place
+    np.testing.assert_allclose(band.get_segments()[0], [[0.5, 0.35], [0.5, 0.47]])
+    np.testing.assert_array_equal(display.cells_.get_array(), [1, 0, 0.75, 0.25])
+    np.testing.assert_array_equal(display.cells_.get_offsets()[2], [0.5, 0.3])
+    deltas, curve = display.curve_.get_data()
+    np.testing.assert_allclose(curve, phase_transition(deltas))
+
+
+def test_several_phase_transitions_share_one_picture() -> None:
+    display = PhaseTransitionDisplay.from_results({"a": TRANSITION, "b": TRANSITION}, positive=True)
+    drawn(display.plot())
+    assert display.cells_ is None
+    assert len(display.lines_) == 2
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == ["theory", "a", "b"]
+    deltas, curve = display.curve_.get_data()
+    np.testing.assert_allclose(curve, phase_transition(deltas, positive=True))
+
+
+def test_a_phase_transition_has_to_be_one() -> None:
+    with pytest.raises(TypeError, match=r"transitions\['a'\] has to be a PhaseTransition"):
+        PhaseTransitionDisplay({"a": [0.5, 0.3]})
