@@ -171,7 +171,8 @@ def entries(A: Any) -> np.ndarray:
 def size_of_matrix(A: Any) -> float:
     """A magnitude: of the entries, or of one product with a matrix whose entries are unknown."""
     if isinstance(A, LinearOperator):
-        return min(magnitude(A @ np.random.RandomState(0).standard_normal(A.shape[1])), LARGEST)
+        probe = np.random.RandomState(0).standard_normal(A.shape[1]).astype(A.dtype)
+        return min(magnitude(A @ probe), LARGEST)
     return magnitude(entries(A))
 
 

@@ -243,7 +243,8 @@ def _messages(
         noise = float(np.linalg.norm(z)) / np.sqrt(m)
         denoised, slope = denoise(x + back, noise)
         x_old, x = x, (1 - damping) * denoised + damping * x
-        residual, weight = y - (A @ x) / norm, n / m * slope
+        # A Python number: NumPy's own would make float32 into float64, and the matrix with it.
+        residual, weight = y - (A @ x) / norm, n / m * float(slope)
         z = (1 - damping) * (residual + weight * z) + damping * z
         back_old, back = back, (AT @ z) / norm
         # The adjoint of the residual, from those of `z` before and after.
