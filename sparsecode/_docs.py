@@ -240,7 +240,51 @@ ConvergenceWarning
     If `tol` was given and `max_iter` was reached first, or `residual_tol` is out of reach.
 """
 
+CONSTRAINED = """
+Parameters
+----------
+A : array, sparse array or LinearOperator of shape (m, n)
+    The matrix, real or complex: only products with it and with its adjoint are needed.
+y : array of shape (m,)
+    The measurements of one signal.
+sigma : float
+    For `bpdn`: the largest residual, not squared, at least 0, in the units of `y`.
+tau : float
+    For `lasso_constrained`: the largest l1 norm, at least 0, in the units of ``weights * x``.
+weights : array of shape (n,), optional
+    Positive weights :math:`w`; all ones by default.
+tol : float, default=1e-6
+    Stop when the certificate is at most this: the duality gap over the objective (for
+    `lasso_constrained` over the objective at zero), and the infeasibility.
+max_iter : int, default=20000
+    Iterations at the most, of one product with `A` and one with its adjoint each.
+init : array of shape (n,), optional
+    Where to start; zero by default.
+callback : callable, optional
+    Called after each iteration with the named numbers of the history; a true answer stops.
+
+Returns
+-------
+ConstrainedResult
+    `x`, `objective`, `residual`, `dual_gap` (in the units of the objective), `infeasibility`,
+    `certificate`, `dual`, `n_products`, `n_iter`, `status`, `converged` and `history`. The
+    infeasibility is what the residual has above `sigma`, relative to `sigma` (to the norm of `y`
+    for a smaller `sigma` than `tol` times that).
+
+Raises
+------
+ValueError
+    If shapes do not fit, an entry is NaN or infinite, a parameter is out of range, or no `x`
+    obeys the constraint; the message has the least residual.
+
+Warns
+-----
+ConvergenceWarning
+    If `max_iter` was reached first.
+"""
+
 SECTIONS = {
+    "constrained": CONSTRAINED,
     "dictionary_learner_rest": DICTIONARY_LEARNER_REST,
     "dictionary_learner": DICTIONARY_LEARNER,
     "dictionary_learning_iterations": DICTIONARY_LEARNING_ITERATIONS,

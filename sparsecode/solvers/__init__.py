@@ -14,6 +14,12 @@ from sparsecode.solvers._result import (
 from sparsecode.solvers.alternating import alternating_projections
 from sparsecode.solvers.certificates import code_certificates
 from sparsecode.solvers.clusters import LineClusters, kmeans_1d
+from sparsecode.solvers.constrained import (
+    ConstrainedResult,
+    basis_pursuit,
+    bpdn,
+    lasso_constrained,
+)
 from sparsecode.solvers.convolutional import convolutional_sparse_encode, convolutional_synthesis
 from sparsecode.solvers.convolutional_learning import convolutional_dictionary_learning
 from sparsecode.solvers.coordinate import coordinate_descent
@@ -57,6 +63,7 @@ from sparsecode.solvers.weighted import (
 __all__ = [
     "CodeResult",
     "CompletionResult",
+    "ConstrainedResult",
     "ConvolutionalResult",
     "DictionaryResult",
     "LabelResult",
@@ -76,6 +83,8 @@ __all__ = [
     "admm",
     "alternating_projections",
     "amp",
+    "basis_pursuit",
+    "bpdn",
     "code_certificates",
     "complete",
     "complete_rows",
@@ -94,6 +103,7 @@ __all__ = [
     "ksvd",
     "label_consistent_ksvd",
     "lars",
+    "lasso_constrained",
     "lasso_path",
     "matching_pursuit",
     "mod",

@@ -18,7 +18,7 @@ from sparsecode.penalties import L1, ConvexPenalty, ElasticNet, GroupL1, Nuclear
 from sparsecode.solvers._result import CodeResult, SplitResult, Status
 from sparsecode.solvers._run import as_history
 
-__all__ = ["lasso", "principal_component_pursuit", "stable_pcp"]
+__all__ = ["bpdn", "lasso", "lasso_constrained", "principal_component_pursuit", "stable_pcp"]
 
 
 def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None) -> CodeResult:
@@ -108,6 +108,105 @@ def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
     if isinstance(penalty, NuclearNorm):
         return cp.normNuc(x), []
     raise TypeError(f"penalty has to be one of the convex ones, got {penalty!r}")
+
+
+def bpdn(A: Any, y: Any, sigma: float, *, weights: Any = None) -> np.ndarray:
+    r"""The least l1 norm within a residual, by an interior-point method; for small problems.
+
+    .. math:: \min_x \sum_i w_i |x_i| \quad \text{s.t.} \quad \|y - A x\|_2 \le \sigma
+
+    Parameters
+    ----------
+    A : array of shape (m, n)
+        The matrix, real or complex; of ordinary scale.
+    y : array of shape (m,)
+        One signal.
+    sigma : float
+        The largest residual; 0 for basis pursuit.
+    weights : array of shape (n,), optional
+        Positive; all ones by default.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The coefficients.
+
+    Raises
+    ------
+    RuntimeError
+        If the convex solver fails, as it does where no `x` comes near enough to `y`.
+
+    References
+    ----------
+    Diamond and Boyd, "CVXPY: a Python-embedded modeling language for convex optimization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import reference
+    >>> np.round(reference.bpdn(np.eye(2), np.array([3.0, 0.0]), 1.0), 6) + 0.0
+    array([2., 0.])
+    """
+    import cvxpy as cp
+
+    A, y, x, total = _constrained(A, y, weights)
+    near = cp.norm(y - A @ x) <= sigma if sigma > 0 else A @ x == y
+    _solve(cp.Problem(cp.Minimize(total), [near]))
+    return np.asarray(x.value)
+
+
+def lasso_constrained(A: Any, y: Any, tau: float, *, weights: Any = None) -> np.ndarray:
+    r"""The best fit within an l1 norm, by an interior-point method; for small problems.
+
+    .. math:: \min_x \tfrac12 \|y - A x\|_2^2 \quad \text{s.t.} \quad \sum_i w_i |x_i| \le \tau
+
+    Parameters
+    ----------
+    A : array of shape (m, n)
+        The matrix, real or complex; of ordinary scale.
+    y : array of shape (m,)
+        One signal.
+    tau : float
+        The largest l1 norm.
+    weights : array of shape (n,), optional
+        Positive; all ones by default.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The coefficients.
+
+    Raises
+    ------
+    RuntimeError
+        If the convex solver fails.
+
+    References
+    ----------
+    Diamond and Boyd, "CVXPY: a Python-embedded modeling language for convex optimization", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import reference
+    >>> np.round(reference.lasso_constrained(np.eye(2), np.array([3.0, 0.0]), 1.0), 6) + 0.0
+    array([1., 0.])
+    """
+    import cvxpy as cp
+
+    A, y, x, total = _constrained(A, y, weights)
+    _solve(cp.Problem(cp.Minimize(0.5 * cp.sum_squares(y - A @ x)), [total <= tau]))
+    return np.asarray(x.value)
+
+
+def _constrained(A: Any, y: Any, weights: Any) -> Any:
+    """The data, the variable and its weighted l1 norm."""
+    import cvxpy as cp
+
+    A, y = check_system(A, y)
+    x = cp.Variable(A.shape[1], complex=np.iscomplexobj(y))
+    weights = np.ones(A.shape[1]) if weights is None else weights
+    return A, y, x, cp.sum(weights @ cp.abs(x))
 
 
 def principal_component_pursuit(

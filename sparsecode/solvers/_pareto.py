@@ -1,0 +1,216 @@
+r"""The Pareto curve between fit and l1 norm, and the one engine that walks along it.
+
+The curve is :math:`\varphi(\tau) = \min_{\|x\|_1 \le \tau} \|y - A x\|_2`: convex and decreasing.
+A residual `r` with ``g = A^* r`` bounds it from below by the line
+:math:`(\langle r, y \rangle - \tau \|g\|_\infty) / \|r\|`, whatever `r` is, so that where this line
+meets :math:`\sigma` is a lower bound of the least :math:`\tau` with :math:`\varphi(\tau) \le
+\sigma`. It is the value of ``z = r / ||g||_inf`` in the dual,
+:math:`\max \langle y, z \rangle - \sigma \|z\|_2` subject to :math:`\|A^* z\|_\infty \le 1`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecode.operators import adjoint
+from sparsecode.solvers._projections import project_l1_ball
+
+MEMORY = 3  # objective values that a step may not exceed
+SUFFICIENT = 1e-4  # the part of the predicted decrease that has to come
+REFRESH = 50  # iterations after which the residual is computed anew
+EPS = float(np.finfo(np.float64).eps)
+SHARE = 0.25  # of the tolerance of the gap that is spent on ending inside the constraint
+
+
+class Products:
+    """``A diag(1 / weights)`` and its adjoint by their products with one vector, counted."""
+
+    def __init__(self, A: Any, dtype: np.dtype, weights: np.ndarray | None) -> None:
+        self.shape = A.shape
+        self.dtype, self.weights, self.count = dtype, weights, 0
+        self._A, self._AH = A, adjoint(A)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """``A x``."""
+        self.count += 1
+        product = self._A @ (x if self.weights is None else x / self.weights)
+        return product.astype(self.dtype, copy=False)
+
+    def backward(self, r: np.ndarray) -> np.ndarray:
+        """``A^* r``."""
+        self.count += 1
+        product = (self._AH @ r).astype(self.dtype, copy=False)
+        return product if self.weights is None else product / self.weights
+
+
+class Point(NamedTuple):
+    """An iterate and the best lower bound so far, with the dual point that proves it."""
+
+    x: np.ndarray
+    residual: np.ndarray  # y - A x
+    correlation: np.ndarray  # A^* (y - A x)
+    dual: np.ndarray
+
+
+def inner(u: np.ndarray, v: np.ndarray) -> float:
+    """The real inner product."""
+    return float(np.vdot(u, v).real)
+
+
+def norm(u: np.ndarray) -> float:
+    """The l2 norm."""
+    return float(np.sqrt(inner(u, u)))
+
+
+def largest(u: np.ndarray) -> float:
+    """The largest absolute value."""
+    return float(np.max(np.abs(u)))
+
+
+class _Descent:
+    """Spectral projected gradient for ``0.5 * ||y - A x||^2`` over the l1 ball of radius `tau`.
+
+    One product each way an iteration: the residual follows the step by linearity.
+    """
+
+    def __init__(self, A: Products, y: np.ndarray, x: np.ndarray) -> None:
+        self.A, self.y = A, y
+        self.tau, self.threshold, self.step, self.n_iter = 0.0, 0.0, 0.0, 0
+        self.stalled = False
+        self.place(x)
+
+    def place(self, x: np.ndarray) -> None:
+        """Go to `x`, with a residual computed from it."""
+        self.x = x
+        self.residual = self.y - self.A.forward(x) if x.any() else self.y.copy()
+        self.correlation = self.A.backward(self.residual)
+        self.values = deque([0.5 * inner(self.residual, self.residual)], maxlen=MEMORY)
+
+    def set_radius(self, tau: float) -> None:
+        """A new ball; the iterate is projected if it lies outside."""
+        shrinks = tau < self.tau
+        self.tau = tau
+        if shrinks:
+            self.place(project_l1_ball(self.x, tau)[0])
+        self.values = deque([self.values[-1]], maxlen=MEMORY)
+
+    def advance(self) -> None:
+        """One iteration."""
+        step = self.step or self._first_step()
+        target, self.threshold = project_l1_ball(
+            self.x + step * self.correlation, self.tau, 0.9 * self.threshold
+        )
+        d = target - self.x
+        length = inner(d, d)
+        self.stalled = not np.sqrt(length) > EPS * norm(target)
+        if self.stalled:  # the minimum, as far as rounding can tell
+            self.step = 0.0
+            return
+        # The bound holds for every projection; near the end the product itself cancels.
+        slope = max(inner(self.correlation, d), length / float(step))
+        Ad = self.A.forward(d)
+        curvature = inner(Ad, Ad)
+        share, value = 1.0, self.values[-1] - slope + 0.5 * curvature
+        if value > max(self.values) - SUFFICIENT * slope:
+            share = min(slope / curvature, 1.0)
+        self.n_iter += 1
+        self.step = self.x.real.dtype.type(length / curvature) if curvature > 0 else 0.0
+        if share == 1.0:
+            self.x = target
+        else:
+            self.x = self.x + self.x.real.dtype.type(share) * d
+        if self.n_iter % REFRESH == 0:
+            self.residual = self.y - self.A.forward(self.x)
+        else:
+            self.residual = self.residual - self.residual.real.dtype.type(share) * Ad
+        self.correlation = self.A.backward(self.residual)
+        self.values.append(0.5 * inner(self.residual, self.residual))
+
+    def _first_step(self) -> Any:
+        """That of steepest descent without the ball."""
+        image = self.A.forward(self.correlation)
+        curvature, length = inner(image, image), inner(self.correlation, self.correlation)
+        return self.x.real.dtype.type(length / curvature if curvature > 0 else 1.0)
+
+
+def within_ball(A: Products, y: np.ndarray, tau: float, x: np.ndarray) -> Iterator[Point]:
+    """Iterates for a radius that is given; `x` lies inside."""
+    descent = _Descent(A, y, x)
+    descent.tau = tau
+    while True:
+        yield Point(descent.x, descent.residual, descent.correlation, descent.residual)
+        descent.advance()
+
+
+def least_residual(A: Products, y: np.ndarray) -> tuple[float, bool]:
+    """``min_x ||y - A x||_2`` by conjugate gradients, and whether it is that, not just above it."""
+    eps = float(np.finfo(y.dtype).eps)
+    r, s = y, A.backward(y)
+    p, square = s, inner(s, s)
+    start = square
+    for _ in range(4 * min(A.shape) + 20):
+        if square <= (10 * eps) ** 2 * start:
+            return norm(r), True
+        q = A.forward(p)
+        step = square / inner(q, q)
+        r = r - r.real.dtype.type(step) * q
+        s = A.backward(r)
+        square, old = inner(s, s), square
+        p = s + s.real.dtype.type(square / old) * p
+    return norm(r), square <= 1e3 * eps * start
+
+
+def check_consistent(A: Products, y: np.ndarray, sigma: float, tol: float) -> None:
+    """An error where no `x` comes as near to `y` as `sigma`, up to the tolerance."""
+    least, certain = least_residual(A, y)
+    size = norm(y)
+    if certain and least > sigma + max(tol, 1e3 * float(np.finfo(y.dtype).eps)) * size:
+        raise Inconsistent(least)
+
+
+class Inconsistent(Exception):
+    """No `x` comes near enough; the least residual is the argument."""
+
+
+def along_curve(
+    A: Products, y: np.ndarray, sigma: float, x: np.ndarray, tol: float
+) -> Iterator[Point]:
+    """Iterates for the least radius at which the residual is at most `sigma`, below ``||y||``.
+
+    The radius is that of the dual bound once the residual is within twice what the bound leaves of
+    it (Aravkin et al.). To end inside the constraint, the walk aims at a little less than `sigma`.
+    """
+    descent = _Descent(A, y, x)
+    descent.tau = float(np.sum(np.abs(x)))
+    best, dual, size = 0.0, np.zeros_like(y), norm(y)
+    doubt = 1e-2 * norm(descent.correlation) / (norm(descent.residual) or 1.0)
+    if A.shape[0] >= A.shape[1] and size > sigma:
+        check_consistent(A, y, sigma, tol)
+        doubt = 0.0
+    while True:
+        r, peak = descent.residual, largest(descent.correlation)
+        length, fit = norm(r), inner(r, y)
+        if peak > 0 and fit - sigma * length > best * peak:
+            best, dual = (fit - sigma * length) / peak, r / r.real.dtype.type(peak)
+        yield Point(descent.x, r, descent.correlation, dual)
+        if norm(descent.correlation) <= doubt * length and length - sigma > tol * size:
+            check_consistent(A, y, sigma, tol)
+            doubt *= 0.01
+        aim = sigma
+        if sigma > 0 and best > 0:
+            aim = sigma - min(SHARE * tol * best / norm(dual), 0.5 * sigma)
+        if peak > 0:
+            lower = (fit - descent.tau * peak) / length if length > 0 else 0.0
+            root = (fit - aim * length) / peak
+            if descent.stalled:  # optimal for its radius: the bound has lost its digits, not x
+                root = descent.tau + max(length * (length - aim) / peak, EPS * descent.tau)
+            accurate = length - aim <= 2 * (lower - aim) or (descent.stalled and length > aim)
+            if accurate and root > descent.tau:
+                descent.set_radius(root)
+            elif length <= max(aim, 0.1 * tol * size) and best < (1 - tol) * descent.tau:
+                descent.set_radius(best)
+        descent.advance()

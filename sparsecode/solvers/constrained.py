@@ -1,0 +1,319 @@
+r"""Sparse recovery in its constrained forms: the least l1 norm that fits, or the best fit of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsecode._docs import documented
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import check_array, check_int, check_real, check_system
+from sparsecode.solvers._pareto import (
+    Inconsistent,
+    Point,
+    Products,
+    along_curve,
+    inner,
+    largest,
+    norm,
+    within_ball,
+)
+from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
+from sparsecode.solvers._projections import project_l1_ball
+from sparsecode.solvers._result import Result
+from sparsecode.solvers._run import Callback, run
+
+__all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ConstrainedResult(Result):
+    """Coefficients that obey a constraint, and what proves that no others are better.
+
+    Attributes
+    ----------
+    x : ndarray of shape (n,)
+        The coefficients.
+    residual : float
+        ``||y - A x||_2``.
+    dual_gap : float
+        In the units of the objective: what separates it from the value of the dual at `dual`. Where
+        `x` obeys the constraint, its objective is within this of the best possible one.
+    infeasibility : float
+        By how much the constraint is exceeded, relative; 0 where it is obeyed.
+    dual : ndarray of shape (m,)
+        The dual point, by which all this can be checked.
+    n_products : int
+        Products with `A` and its adjoint, one vector each.
+    """
+
+    x: np.ndarray
+    residual: float
+    dual_gap: float
+    infeasibility: float
+    dual: np.ndarray
+    n_products: int
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """The data in units: `A` and `y` as given are ``matrix_unit * A`` and ``signal_unit * y``."""
+
+    A: Products
+    y: np.ndarray
+    matrix_unit: float
+    signal_unit: float
+    dtype: np.dtype
+
+    @classmethod
+    def from_arguments(cls, A: Any, y: Any, weights: Any) -> _Problem:
+        given = np.asarray(y).dtype
+        A, y = check_system(A, y)
+        if y.ndim != 1:
+            raise ValueError(f"y has to be 1-D, one signal, got shape {y.shape}; loop over columns")
+        if weights is not None:
+            weights = check_array(weights, "weights", ndim=1)
+            if weights.size != A.shape[1]:
+                raise ValueError(
+                    f"weights has {weights.size} entries for {A.shape[1]} coefficients"
+                )
+            if not np.all(weights > 0):
+                raise ValueError("weights has to be positive")
+            weights = weights.astype(y.real.dtype)
+        matrix_unit, signal_unit = (
+            unit_of(size_of_matrix(A), y.dtype),
+            unit_of(magnitude(y), y.dtype),
+        )
+        products = Products(divided(A, matrix_unit), y.dtype, weights)
+        y = to_units(y, signal_unit)
+        return cls(products, y, matrix_unit, signal_unit, answer_dtype(given, y.dtype))
+
+    def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
+        """A number in units, of that power of the two units."""
+        return _scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
+
+    def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
+        """The number in the caller's units."""
+        return _scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
+
+    def initial(self, init: Any) -> np.ndarray:
+        """Where to start, in units and weighted."""
+        n = self.A.shape[1]
+        if init is None:
+            return np.zeros(n, dtype=self.y.dtype)
+        init = check_array(init, "init", ndim=1, allow_complex=np.iscomplexobj(self.y))
+        if init.shape != (n,):
+            raise ValueError(f"init has shape {init.shape}; the coefficients have shape {(n,)}")
+        init = init.astype(self.y.dtype)
+        init = from_units(init, 1 / self.signal_unit, self.matrix_unit, name="init")
+        return init if self.A.weights is None else init * self.A.weights
+
+    def result(
+        self, point: Point, ending: dict[str, Any], dual_unit: tuple[int, int]
+    ) -> ConstrainedResult:
+        x = point.x if self.A.weights is None else point.x / self.A.weights
+        x = from_units(x, self.signal_unit, 1 / self.matrix_unit, name="x")
+        last = {name: float(column[-1]) for name, column in ending["history"].items()}
+        dual = point.dual * point.dual.real.dtype.type(self.as_given(1.0, *dual_unit))
+        return ConstrainedResult(
+            x=x.astype(self.dtype, copy=False),
+            residual=last["residual"],
+            dual_gap=last["dual_gap"],
+            infeasibility=last["infeasibility"],
+            dual=dual,
+            n_products=self.A.count,
+            **ending,
+        )
+
+
+def _scaled(value: float, *units_and_powers: Any) -> float:
+    exponent = 0
+    for unit, power in zip(units_and_powers[::2], units_and_powers[1::2], strict=True):
+        exponent += power * (int(np.frexp(unit)[1]) - 1)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, exponent))
+
+
+@documented
+def basis_pursuit(
+    A: Any,
+    y: Any,
+    *,
+    weights: Any = None,
+    tol: float = 1e-6,
+    max_iter: int = 20_000,
+    init: Any = None,
+    callback: Callback | None = None,
+) -> ConstrainedResult:
+    r"""The solution of least l1 norm.
+
+    .. math:: \min_x \sum_i w_i |x_i| \quad \text{subject to} \quad A x = y
+
+    It is `bpdn` with ``sigma=0``. Sparse signals are recovered exactly from few measurements, for
+    random matrices up to the Donoho-Tanner curve, `sparsecode.theory.phase_transition`.
+
+    %(constrained)s
+
+    References
+    ----------
+    Chen, Donoho and Saunders, "Atomic decomposition by basis pursuit", 1998; van den Berg and
+    Friedlander, "Probing the Pareto frontier for basis pursuit solutions", 2008.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import basis_pursuit
+    >>> A = np.random.default_rng(0).standard_normal((20, 40))
+    >>> x = np.zeros(40)
+    >>> x[[3, 17, 30]] = 1.0, -2.0, 0.5
+    >>> result = basis_pursuit(A, A @ x, tol=1e-9)
+    >>> result.converged, bool(np.abs(result.x - x).max() < 1e-6)
+    (True, True)
+    """
+    return bpdn(
+        A, y, 0.0, weights=weights, tol=tol, max_iter=max_iter, init=init, callback=callback
+    )
+
+
+@documented
+def bpdn(
+    A: Any,
+    y: Any,
+    sigma: float,
+    *,
+    weights: Any = None,
+    tol: float = 1e-6,
+    max_iter: int = 20_000,
+    init: Any = None,
+    callback: Callback | None = None,
+) -> ConstrainedResult:
+    r"""Basis pursuit denoising: the least l1 norm whose residual is at most `sigma`.
+
+    .. math:: \min_x \sum_i w_i |x_i| \quad \text{subject to} \quad \|y - A x\|_2 \le \sigma
+
+    Spectral projected gradient on the l1 ball, whose radius goes up the Pareto curve by Newton
+    steps. With ``sigma >= ||y||`` the answer is zero.
+
+    %(constrained)s
+
+    References
+    ----------
+    van den Berg and Friedlander, "Probing the Pareto frontier for basis pursuit solutions", 2008;
+    Aravkin, Burke, Drusvyatskiy, Friedlander and Roy, "Level-set methods for convex optimization",
+    2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import bpdn
+    >>> result = bpdn(np.eye(3), np.array([3.0, 2.0, 0.1]), 0.5, tol=1e-9)
+    >>> result.residual <= 0.5, round(result.objective, 6)
+    (True, 4.307152)
+    """
+    problem = _Problem.from_arguments(A, y, weights)
+    sigma = problem.in_units(check_real(sigma, "sigma", low=0), 1, 0)
+    tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    size = norm(problem.y)
+    x = problem.initial(init)
+    if size <= sigma:
+        x = np.zeros_like(x)
+    scale = sigma if sigma >= tol * size and sigma > 0 else size
+
+    def measure(point: Point) -> dict[str, float]:
+        length, objective = norm(point.residual), float(np.sum(np.abs(point.x)))
+        excess = max(length - sigma, 0.0) / scale if scale > 0 else 0.0
+        # By Fenchel and Young: terms that are none of them negative where the constraint holds.
+        fit = inner(problem.y - point.residual, point.dual)
+        slack = sigma * norm(point.dual) - inner(point.residual, point.dual)
+        gap = max(objective - fit, 0.0) + abs(slack)
+        relative = gap / objective if objective > 0 else (0.0 if length <= sigma else 1.0)
+        return {
+            "objective": problem.as_given(objective, 1, -1),
+            "certificate": max(relative, excess),
+            "dual_gap": problem.as_given(gap, 1, -1),
+            "residual": problem.as_given(length, 1, 0),
+            "infeasibility": excess,
+        }
+
+    try:
+        point, ending = run(
+            along_curve(problem.A, problem.y, sigma, x, tol),
+            measure,
+            tol=tol,
+            max_iter=max_iter,
+            callback=callback,
+            name="bpdn" if sigma > 0 else "basis_pursuit",
+        )
+    except Inconsistent as error:
+        least = problem.as_given(error.args[0], 1, 0)
+        wanted = problem.as_given(sigma, 1, 0)
+        raise ValueError(
+            f"no x has a residual ||y - A x||_2 of at most {wanted:.6g}: the least residual is "
+            f"{least:.6g}; use bpdn with a sigma above that"
+        ) from None
+    return problem.result(point, ending, (0, -1))
+
+
+@documented
+def lasso_constrained(
+    A: Any,
+    y: Any,
+    tau: float,
+    *,
+    weights: Any = None,
+    tol: float = 1e-6,
+    max_iter: int = 20_000,
+    init: Any = None,
+    callback: Callback | None = None,
+) -> ConstrainedResult:
+    r"""The best fit whose l1 norm is at most `tau`: the lasso as it was first written.
+
+    .. math:: \min_x \tfrac12 \|y - A x\|_2^2 \quad \text{subject to} \quad
+              \sum_i w_i |x_i| \le \tau
+
+    Spectral projected gradient: every iterate obeys the constraint.
+
+    %(constrained)s
+
+    References
+    ----------
+    Tibshirani, "Regression shrinkage and selection via the Lasso", 1996; Birgin, Martinez and
+    Raydan, "Nonmonotone spectral projected gradient methods on convex sets", 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import lasso_constrained
+    >>> np.round(lasso_constrained(np.eye(3), np.array([3.0, 2.0, 0.1]), 3.0, tol=1e-9).x, 6)
+    array([2., 1., 0.])
+    """
+    problem = _Problem.from_arguments(A, y, weights)
+    tau = check_real(tau, "tau", low=0)
+    tau = min(problem.in_units(tau, 1, -1), 1e300)
+    tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    x = project_l1_ball(problem.initial(init), tau)[0] if tau > 0 else 0 * problem.initial(init)
+    at_zero = 0.5 * inner(problem.y, problem.y)
+
+    def measure(point: Point) -> dict[str, float]:
+        square = inner(point.residual, point.residual)
+        total = float(np.sum(np.abs(point.x)))
+        gap = max(tau * largest(point.correlation) - inner(point.x, point.correlation), 0.0)
+        return {
+            "objective": problem.as_given(0.5 * square, 2, 0),
+            "certificate": gap / at_zero if at_zero > 0 else 0.0,
+            "dual_gap": problem.as_given(gap, 2, 0),
+            "residual": problem.as_given(np.sqrt(square), 1, 0),
+            "infeasibility": max(total / tau - 1, 0.0) if tau > 0 else 0.0,
+        }
+
+    point, ending = run(
+        within_ball(problem.A, problem.y, tau, x),
+        measure,
+        tol=tol,
+        max_iter=max_iter,
+        callback=callback,
+        name="lasso_constrained",
+    )
+    return problem.result(point, ending, (1, 0))
