@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from sparsecode.operators import adjoint
+from sparsecode.solvers._consistency import check_consistent
+from sparsecode.solvers._products import Point, Products, inner, largest, norm
 from sparsecode.solvers._projections import project_l1_ball
 
 MEMORY = 3  # objective values that a step may not exceed
@@ -26,49 +27,12 @@ EPS = float(np.finfo(np.float64).eps)
 SHARE = 0.25  # of the tolerance of the gap that is spent on ending inside the constraint
 
 
-class Products:
-    """``A diag(1 / weights)`` and its adjoint by their products with one vector, counted."""
-
-    def __init__(self, A: Any, dtype: np.dtype, weights: np.ndarray | None) -> None:
-        self.shape = A.shape
-        self.dtype, self.weights, self.count = dtype, weights, 0
-        self._A, self._AH = A, adjoint(A)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        """``A x``."""
-        self.count += 1
-        product = self._A @ (x if self.weights is None else x / self.weights)
-        return product.astype(self.dtype, copy=False)
-
-    def backward(self, r: np.ndarray) -> np.ndarray:
-        """``A^* r``."""
-        self.count += 1
-        product = (self._AH @ r).astype(self.dtype, copy=False)
-        return product if self.weights is None else product / self.weights
-
-
-class Point(NamedTuple):
-    """An iterate and the best lower bound so far, with the dual point that proves it."""
+class Ball(NamedTuple):
+    """An iterate in a ball; `correlation` is ``A^* residual``."""
 
     x: np.ndarray
     residual: np.ndarray  # y - A x
-    correlation: np.ndarray  # A^* (y - A x)
-    dual: np.ndarray
-
-
-def inner(u: np.ndarray, v: np.ndarray) -> float:
-    """The real inner product."""
-    return float(np.vdot(u, v).real)
-
-
-def norm(u: np.ndarray) -> float:
-    """The l2 norm."""
-    return float(np.sqrt(inner(u, u)))
-
-
-def largest(u: np.ndarray) -> float:
-    """The largest absolute value."""
-    return float(np.max(np.abs(u)))
+    correlation: np.ndarray
 
 
 class _Descent:
@@ -85,7 +49,7 @@ class _Descent:
 
     def place(self, x: np.ndarray) -> None:
         """Go to `x`, with a residual computed from it."""
-        self.x = x
+        self.x = self.seen = x
         self.residual = self.y - self.A.forward(x) if x.any() else self.y.copy()
         self.correlation = self.A.backward(self.residual)
         self.values = deque([0.5 * inner(self.residual, self.residual)], maxlen=MEMORY)
@@ -101,9 +65,8 @@ class _Descent:
     def advance(self) -> None:
         """One iteration."""
         step = self.step or self._first_step()
-        target, self.threshold = project_l1_ball(
-            self.x + step * self.correlation, self.tau, 0.9 * self.threshold
-        )
+        self.seen = self.x + step * self.correlation
+        target, self.threshold = project_l1_ball(self.seen, self.tau, 0.9 * self.threshold)
         d = target - self.x
         length = inner(d, d)
         self.stalled = not np.sqrt(length) > EPS * norm(target)
@@ -111,69 +74,46 @@ class _Descent:
             self.step = 0.0
             return
         # The bound holds for every projection; near the end the product itself cancels.
-        slope = max(inner(self.correlation, d), length / float(step))
+        slope = max(inner(self.correlation, d), length / step)
         Ad = self.A.forward(d)
         curvature = inner(Ad, Ad)
         share, value = 1.0, self.values[-1] - slope + 0.5 * curvature
         if value > max(self.values) - SUFFICIENT * slope:
             share = min(slope / curvature, 1.0)
         self.n_iter += 1
-        self.step = self.x.real.dtype.type(length / curvature) if curvature > 0 else 0.0
+        self.step = length / curvature if curvature > 0 else 0.0
         if share == 1.0:
             self.x = target
         else:
-            self.x = self.x + self.x.real.dtype.type(share) * d
+            self.x = self.x + share * d
         if self.n_iter % REFRESH == 0:
             self.residual = self.y - self.A.forward(self.x)
         else:
-            self.residual = self.residual - self.residual.real.dtype.type(share) * Ad
+            self.residual = self.residual - share * Ad
         self.correlation = self.A.backward(self.residual)
         self.values.append(0.5 * inner(self.residual, self.residual))
 
-    def _first_step(self) -> Any:
+    def _first_step(self) -> float:
         """That of steepest descent without the ball."""
         image = self.A.forward(self.correlation)
         curvature, length = inner(image, image), inner(self.correlation, self.correlation)
-        return self.x.real.dtype.type(length / curvature if curvature > 0 else 1.0)
+        return length / curvature if curvature > 0 else 1.0
 
 
-def within_ball(A: Products, y: np.ndarray, tau: float, x: np.ndarray) -> Iterator[Point]:
+def within_ball(A: Products, y: np.ndarray, tau: float, x: np.ndarray) -> Iterator[Ball]:
     """Iterates for a radius that is given; `x` lies inside."""
     descent = _Descent(A, y, x)
     descent.tau = tau
     while True:
-        yield Point(descent.x, descent.residual, descent.correlation, descent.residual)
+        yield Ball(descent.x, descent.residual, descent.correlation)
         descent.advance()
 
 
-def least_residual(A: Products, y: np.ndarray) -> tuple[float, bool]:
-    """``min_x ||y - A x||_2`` by conjugate gradients, and whether it is that, not just above it."""
-    eps = float(np.finfo(y.dtype).eps)
-    r, s = y, A.backward(y)
-    p, square = s, inner(s, s)
-    start = square
-    for _ in range(4 * min(A.shape) + 20):
-        if square <= (10 * eps) ** 2 * start:
-            return norm(r), True
-        q = A.forward(p)
-        step = square / inner(q, q)
-        r = r - r.real.dtype.type(step) * q
-        s = A.backward(r)
-        square, old = inner(s, s), square
-        p = s + s.real.dtype.type(square / old) * p
-    return norm(r), square <= 1e3 * eps * start
-
-
-def check_consistent(A: Products, y: np.ndarray, sigma: float, tol: float) -> None:
-    """An error where no `x` comes as near to `y` as `sigma`, up to the tolerance."""
-    least, certain = least_residual(A, y)
-    size = norm(y)
-    if certain and least > sigma + max(tol, 1e3 * float(np.finfo(y.dtype).eps)) * size:
-        raise Inconsistent(least)
-
-
-class Inconsistent(Exception):
-    """No `x` comes near enough; the least residual is the argument."""
+def aim_inside(sigma: float, tol: float, bound: float, dual: np.ndarray) -> float:
+    """A residual a little less than `sigma`, which costs a share of the tolerance of the gap."""
+    if sigma == 0 or bound <= 0:
+        return sigma
+    return sigma - min(SHARE * tol * bound / norm(dual), 0.5 * sigma)
 
 
 def along_curve(
@@ -195,14 +135,12 @@ def along_curve(
         r, peak = descent.residual, largest(descent.correlation)
         length, fit = norm(r), inner(r, y)
         if peak > 0 and fit - sigma * length > best * peak:
-            best, dual = (fit - sigma * length) / peak, r / r.real.dtype.type(peak)
-        yield Point(descent.x, r, descent.correlation, dual)
+            best, dual = (fit - sigma * length) / peak, r / peak
+        yield Point(descent.x, r, dual, descent.seen)
         if norm(descent.correlation) <= doubt * length and length - sigma > tol * size:
             check_consistent(A, y, sigma, tol)
             doubt *= 0.01
-        aim = sigma
-        if sigma > 0 and best > 0:
-            aim = sigma - min(SHARE * tol * best / norm(dual), 0.5 * sigma)
+        aim = aim_inside(sigma, tol, best, dual)
         if peak > 0:
             lower = (fit - descent.tau * peak) / length if length > 0 else 0.0
             root = (fit - aim * length) / peak

@@ -2,6 +2,7 @@ r"""Sparse recovery in its constrained forms: the least l1 norm that fits, or th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +11,15 @@ import numpy as np
 from sparsecode._docs import documented
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import check_array, check_int, check_real, check_system
-from sparsecode.solvers._pareto import (
-    Inconsistent,
-    Point,
-    Products,
-    along_curve,
-    inner,
-    largest,
-    norm,
-    within_ball,
-)
+from sparsecode.solvers._consistency import Inconsistent
+from sparsecode.solvers._faces import with_attempts
+from sparsecode.solvers._pareto import Ball, along_curve, within_ball
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
+from sparsecode.solvers._products import Point, Products, inner, largest, norm
 from sparsecode.solvers._projections import project_l1_ball
 from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run
+from sparsecode.solvers._tight import message_passing, tightness
 
 __all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
 
@@ -111,12 +107,16 @@ class _Problem:
         return init if self.A.weights is None else init * self.A.weights
 
     def result(
-        self, point: Point, ending: dict[str, Any], dual_unit: tuple[int, int]
+        self,
+        x: np.ndarray,
+        dual: np.ndarray,
+        dual_unit: tuple[int, int],
+        ending: dict[str, Any],
     ) -> ConstrainedResult:
-        x = point.x if self.A.weights is None else point.x / self.A.weights
+        x = x if self.A.weights is None else x / self.A.weights
         x = from_units(x, self.signal_unit, 1 / self.matrix_unit, name="x")
         last = {name: float(column[-1]) for name, column in ending["history"].items()}
-        dual = point.dual * point.dual.real.dtype.type(self.as_given(1.0, *dual_unit))
+        dual = dual * self.as_given(1.0, *dual_unit)
         return ConstrainedResult(
             x=x.astype(self.dtype, copy=False),
             residual=last["residual"],
@@ -239,7 +239,7 @@ def bpdn(
 
     try:
         point, ending = run(
-            along_curve(problem.A, problem.y, sigma, x, tol),
+            _points(problem, sigma, x, tol),
             measure,
             tol=tol,
             max_iter=max_iter,
@@ -253,7 +253,18 @@ def bpdn(
             f"no x has a residual ||y - A x||_2 of at most {wanted:.6g}: the least residual is "
             f"{least:.6g}; use bpdn with a sigma above that"
         ) from None
-    return problem.result(point, ending, (0, -1))
+    return problem.result(point.x, point.dual, (0, -1), ending)
+
+
+def _points(problem: _Problem, sigma: float, x: np.ndarray, tol: float) -> Iterator[Point]:
+    """The iterates of the method that fits the matrix."""
+    A, y = problem.A, problem.y
+    c = tightness(A) if sigma < norm(y) else None
+    if c is None:
+        points = along_curve(A, y, sigma, x, tol)
+    else:
+        points = message_passing(A, y, sigma, x, tol, c)
+    return with_attempts(points, A, y, tol) if sigma == 0 else points
 
 
 @documented
@@ -296,7 +307,7 @@ def lasso_constrained(
     x = project_l1_ball(problem.initial(init), tau)[0] if tau > 0 else 0 * problem.initial(init)
     at_zero = 0.5 * inner(problem.y, problem.y)
 
-    def measure(point: Point) -> dict[str, float]:
+    def measure(point: Ball) -> dict[str, float]:
         square = inner(point.residual, point.residual)
         total = float(np.sum(np.abs(point.x)))
         gap = max(tau * largest(point.correlation) - inner(point.x, point.correlation), 0.0)
@@ -316,4 +327,4 @@ def lasso_constrained(
         callback=callback,
         name="lasso_constrained",
     )
-    return problem.result(point, ending, (1, 0))
+    return problem.result(point.x, point.residual, (1, 0), ending)

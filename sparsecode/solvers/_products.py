@@ -1,0 +1,56 @@
+"""Products with a matrix, counted, and the points that the constrained solvers pass through."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecode.operators import adjoint
+
+
+class Products:
+    """``A diag(1 / weights)`` and its adjoint by their products with one vector, counted."""
+
+    def __init__(self, A: Any, dtype: np.dtype, weights: np.ndarray | None) -> None:
+        self.shape = A.shape
+        self.dtype, self.weights, self.count = dtype, weights, 0
+        self._A, self._AH = A, adjoint(A)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """``A x``."""
+        self.count += 1
+        product = self._A @ (x if self.weights is None else x / self.weights)
+        return product.astype(self.dtype, copy=False)
+
+    def backward(self, r: np.ndarray) -> np.ndarray:
+        """``A^* r``."""
+        self.count += 1
+        product = (self._AH @ r).astype(self.dtype, copy=False)
+        return product if self.weights is None else product / self.weights
+
+
+class Point(NamedTuple):
+    """An iterate, and the dual point that gives the best lower bound so far."""
+
+    x: np.ndarray
+    residual: np.ndarray  # y - A x
+    dual: np.ndarray
+    seen: np.ndarray  # coefficients before they were made sparse: what may become a support
+
+
+def inner(u: np.ndarray, v: np.ndarray) -> float:
+    """The real inner product."""
+    return float(np.vdot(u, v).real)
+
+
+def norm(u: np.ndarray) -> float:
+    """The l2 norm."""
+    return float(np.sqrt(inner(u, u)))
+
+
+def largest(u: np.ndarray) -> float:
+    """The largest absolute value."""
+    if np.iscomplexobj(u):
+        return float(np.max(np.abs(u)))
+    return float(max(u.max(), -u.min()))

@@ -1,0 +1,91 @@
+r"""Message passing through tight frames: what is fastest where ``A A^* = c I`` and `A` mixes well.
+
+With ``A A^* = c I`` and :math:`\delta = m / n`, the vector
+:math:`r = x + A^* (y - A x) / (\delta c)` is the signal in noise of variance
+:math:`(1 - \delta) / \delta` times the mean square of :math:`(y - A x) / \sqrt c`, if the errors of
+`x` are not aligned with `A`. So `r` is soft-thresholded at a multiple of that noise, and what the
+threshold keeps of the noise is taken out again, which keeps the errors unaligned (Ma and Ping,
+"Orthogonal AMP", 2017; Rangan, Schniter and Fletcher, "Vector approximate message passing", 2019).
+A fixed point is a lasso, and the multiple decides of which residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sparsecode._phase import minimax_threshold
+from sparsecode.penalties import soft_threshold
+from sparsecode.solvers._pareto import aim_inside, along_curve
+from sparsecode.solvers._products import Point, Products, inner, largest, norm
+
+START, LEAST, MOST = 1.25, 0.95, 4.0  # thresholds, in units of the one that bears most nonzeros
+EXACT_START = 1.12  # the same without noise
+GAIN = 0.5  # of the threshold towards the residual that is asked for
+SETTLED = 0.95  # a residual that falls by less than this is that of the threshold
+PATIENCE, PROGRESS = 12, 0.7  # iterations in which the error has to fall by that factor
+
+
+def tightness(A: Products) -> float | None:
+    """`c` if ``A A^* = c I``, by a product with a random vector; else None."""
+    if A.shape[0] >= A.shape[1]:
+        return None
+    v = np.random.RandomState(0).standard_normal(A.shape[0]).astype(A.dtype)
+    image = A.forward(A.backward(v))
+    c = inner(v, image) / inner(v, v)
+    rounding = 100 * float(np.finfo(A.dtype).eps)
+    return c if c > 0 and norm(image - c * v) <= rounding * c * norm(v) else None
+
+
+def message_passing(
+    A: Products, y: np.ndarray, sigma: float, x: np.ndarray, tol: float, c: float
+) -> Iterator[Point]:
+    """Iterates for the least l1 norm within a residual; if they do not settle, those of a walk.
+
+    In exact problems the bound stays poor: their dual has many solutions.
+    """
+    m, n = A.shape
+    delta = m / n
+    scale = minimax_threshold(delta)
+    factor = scale * (START if sigma > 0 else EXACT_START)
+    Ax, best, dual, last = A.forward(x), -np.inf, np.zeros_like(y), norm(y)
+    mark, lowest, worth = PATIENCE, np.inf, np.inf
+    n_iter = 0
+    while True:
+        n_iter += 1
+        gradient = y - Ax
+        correlation = A.backward(gradient)
+        seen = x + correlation / (delta * c)
+        noise = np.sqrt((1 - delta) / delta * inner(gradient, gradient) / (c * m))
+        kept, share = _denoised(seen, factor * noise)
+        peak, length = largest(correlation), norm(gradient)
+        if peak > 0 and (value := (inner(gradient, y) - sigma * length) / peak) > best:
+            best, dual = value, gradient / peak
+        x = (kept - share * seen) / (1 - share)
+        before, Ax = Ax, A.forward(x)
+        residual = y - (1 - share) * Ax - share * (before + gradient / delta)
+        yield Point(kept, residual, dual, seen)
+        length, objective = norm(residual), float(np.sum(np.abs(kept)))
+        worth = (
+            length if sigma == 0 else abs(objective - best) / objective + abs(length / sigma - 1)
+        )
+        if n_iter == mark:
+            if not worth <= PROGRESS * lowest:
+                break
+            mark, lowest = mark + PATIENCE, worth
+        if sigma > 0 and (length < sigma or length > SETTLED * last):
+            aim = aim_inside(sigma, tol, best, dual)
+            factor = float(np.clip(factor * (aim / length) ** GAIN, LEAST * scale, MOST * scale))
+        last = length
+    yield from along_curve(A, y, sigma, kept, tol)
+
+
+def _denoised(seen: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+    """Soft thresholding, and the mean of the derivatives of its entries."""
+    kept = soft_threshold(seen, threshold)
+    on = np.count_nonzero(kept)
+    slopes = float(on)
+    if np.iscomplexobj(seen):
+        slopes -= 0.5 * threshold * float(np.sum(1 / np.abs(seen[kept != 0])))
+    return kept, min(slopes / seen.size, 0.99)
