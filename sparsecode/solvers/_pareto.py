@@ -56,6 +56,8 @@ class _Descent:
 
     def set_radius(self, tau: float) -> None:
         """A new ball; the iterate is projected if it lies outside."""
+        if tau == self.tau:
+            return
         shrinks = tau < self.tau
         self.tau = tau
         if shrinks:
@@ -116,6 +118,21 @@ def aim_inside(sigma: float, tol: float, bound: float, dual: np.ndarray) -> floa
     return sigma - min(SHARE * tol * bound / norm(dual), 0.5 * sigma)
 
 
+def _radius(
+    descent: _Descent, fit: float, peak: float, length: float, best: float, aim: float, small: float
+) -> float:
+    """The next radius: where the bound meets the aim, once the residual is that of the radius."""
+    tau = descent.tau
+    if length <= max(aim, small):
+        return min(best, tau)
+    if peak == 0:
+        return tau
+    if descent.stalled:  # optimal for its radius: the bound has lost its digits, not x
+        return tau + max(length * (length - aim) / peak, EPS * tau)
+    lower = (fit - tau * peak) / length
+    return max((fit - aim * length) / peak, tau) if length - aim <= 2 * (lower - aim) else tau
+
+
 def along_curve(
     A: Products, y: np.ndarray, sigma: float, x: np.ndarray, tol: float
 ) -> Iterator[Point]:
@@ -131,24 +148,22 @@ def along_curve(
     if A.shape[0] >= A.shape[1] and size > sigma:
         check_consistent(A, y, sigma, tol)
         doubt = 0.0
+    started = False
     while True:
         r, peak = descent.residual, largest(descent.correlation)
         length, fit = norm(r), inner(r, y)
         if peak > 0 and fit - sigma * length > best * peak:
             best, dual = (fit - sigma * length) / peak, r / peak
-        yield Point(descent.x, r, dual, descent.seen)
+        if started or not x.any():
+            yield Point(descent.x, r, dual, descent.seen)
+        elif best < descent.tau:  # a start that may have too large a norm
+            descent.set_radius(best)
+            started = True
+            continue
+        started = True
         if norm(descent.correlation) <= doubt * length and length - sigma > tol * size:
             check_consistent(A, y, sigma, tol)
             doubt *= 0.01
         aim = aim_inside(sigma, tol, best, dual)
-        if peak > 0:
-            lower = (fit - descent.tau * peak) / length if length > 0 else 0.0
-            root = (fit - aim * length) / peak
-            if descent.stalled:  # optimal for its radius: the bound has lost its digits, not x
-                root = descent.tau + max(length * (length - aim) / peak, EPS * descent.tau)
-            accurate = length - aim <= 2 * (lower - aim) or (descent.stalled and length > aim)
-            if accurate and root > descent.tau:
-                descent.set_radius(root)
-            elif length <= max(aim, 0.1 * tol * size) and best < (1 - tol) * descent.tau:
-                descent.set_radius(best)
+        descent.set_radius(_radius(descent, fit, peak, length, best, aim, 0.1 * tol * size))
         descent.advance()

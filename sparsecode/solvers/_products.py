@@ -15,18 +15,18 @@ class Products:
     def __init__(self, A: Any, dtype: np.dtype, weights: np.ndarray | None) -> None:
         self.shape = A.shape
         self.dtype, self.weights, self.count = dtype, weights, 0
-        self._A, self._AH = A, adjoint(A)
+        self.matrix, self._adjoint = A, adjoint(A)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """``A x``."""
         self.count += 1
-        product = self._A @ (x if self.weights is None else x / self.weights)
+        product = self.matrix @ (x if self.weights is None else x / self.weights)
         return product.astype(self.dtype, copy=False)
 
     def backward(self, r: np.ndarray) -> np.ndarray:
         """``A^* r``."""
         self.count += 1
-        product = (self._AH @ r).astype(self.dtype, copy=False)
+        product = (self._adjoint @ r).astype(self.dtype, copy=False)
         return product if self.weights is None else product / self.weights
 
 

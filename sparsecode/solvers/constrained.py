@@ -20,6 +20,7 @@ from sparsecode.solvers._projections import project_l1_ball
 from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._tight import message_passing, tightness
+from sparsecode.solvers._whitened import Whitened
 
 __all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
 
@@ -259,7 +260,13 @@ def bpdn(
 def _points(problem: _Problem, sigma: float, x: np.ndarray, tol: float) -> Iterator[Point]:
     """The iterates of the method that fits the matrix."""
     A, y = problem.A, problem.y
-    c = tightness(A) if sigma < norm(y) else None
+    if not sigma < norm(y):
+        return along_curve(A, y, sigma, x, tol)
+    if sigma == 0 and (whitened := Whitened.of(A.matrix, A)) is not None:
+        rows, y = whitened.rows, whitened.solve(y)
+        points = message_passing(rows, y, 0.0, x, tol, 1.0)
+        return whitened.as_given(with_attempts(points, rows, y, tol))
+    c = tightness(A)
     if c is None:
         points = along_curve(A, y, sigma, x, tol)
     else:
