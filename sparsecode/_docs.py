@@ -256,8 +256,15 @@ weights : array of shape (n,), optional
 tol : float, default=1e-6
     Stop when the certificate is at most this: the duality gap over the objective (for
     `lasso_constrained` over the objective at zero), and the infeasibility.
-max_iter : int, default=20000
-    Iterations at the most, of one product with `A` and one with its adjoint each.
+method : {"auto", "spg", "homotopy"}, default="auto"
+    "spg" is the spectral projected gradient, for any matrix. "homotopy" follows the path of the
+    lasso to the constraint: exact, for real matrices whose entries are known. By default small ones
+    go that way. Where ``A A^* = c I``, orthogonal message passing comes first; basis pursuit brings
+    dense rows into that form, goes on by Douglas-Rachford splitting if it does not settle, and ends
+    by least squares on a support once that is certified. The answer does not depend on it.
+max_iter : int, optional
+    Iterations at the most, 20,000 by default, of one product with `A` and one with its adjoint
+    each. Not for "homotopy", nor are `init` and `callback`.
 init : array of shape (n,), optional
     Where to start; zero by default.
 callback : callable, optional

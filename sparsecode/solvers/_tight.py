@@ -69,15 +69,13 @@ def message_passing(
         residual = y - (1 - share) * Ax - share * (before + gradient / delta)
         yield Point(kept, residual, dual, seen)
         length, objective = norm(residual), float(np.sum(np.abs(kept)))
-        worth = (
-            length if sigma == 0 else abs(objective - best) / objective + abs(length / sigma - 1)
-        )
+        aim = aim_inside(sigma, tol, best, dual)
+        worth = length if sigma == 0 else abs(objective - best) / objective + abs(length / aim - 1)
         if n_iter == mark:
             if not worth <= PROGRESS * lowest:
                 break
             mark, lowest = mark + PATIENCE, worth
         if sigma > 0 and (length < sigma or length > SETTLED * last):
-            aim = aim_inside(sigma, tol, best, dual)
             factor = float(np.clip(factor * (aim / length) ** GAIN, LEAST * scale, MOST * scale))
         last = length
     if sigma > 0:

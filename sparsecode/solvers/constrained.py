@@ -3,6 +3,7 @@ r"""Sparse recovery in its constrained forms: the least l1 norm that fits, or th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,15 @@ import numpy as np
 
 from sparsecode._docs import documented
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_int, check_real, check_system
+from sparsecode._validation import (
+    check_array,
+    check_int,
+    check_option,
+    check_real,
+    check_system,
+    check_unused,
+)
+from sparsecode.solvers._along_path import has_path, is_small, within_norm, within_residual
 from sparsecode.solvers._consistency import Inconsistent
 from sparsecode.solvers._faces import with_attempts
 from sparsecode.solvers._pareto import Ball, along_curve, within_ball
@@ -23,6 +32,9 @@ from sparsecode.solvers._tight import message_passing, tightness
 from sparsecode.solvers._whitened import Whitened
 
 __all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
+
+METHODS = ("auto", "homotopy", "spg")
+MAX_ITER = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -116,13 +128,9 @@ class _Problem:
     ) -> ConstrainedResult:
         x = x if self.A.weights is None else x / self.A.weights
         x = from_units(x, self.signal_unit, 1 / self.matrix_unit, name="x")
-        last = {name: float(column[-1]) for name, column in ending["history"].items()}
         dual = dual * self.as_given(1.0, *dual_unit)
         return ConstrainedResult(
             x=x.astype(self.dtype, copy=False),
-            residual=last["residual"],
-            dual_gap=last["dual_gap"],
-            infeasibility=last["infeasibility"],
             dual=dual,
             n_products=self.A.count,
             **ending,
@@ -143,8 +151,9 @@ def basis_pursuit(
     y: Any,
     *,
     weights: Any = None,
+    method: str = "auto",
     tol: float = 1e-6,
-    max_iter: int = 20_000,
+    max_iter: int | None = None,
     init: Any = None,
     callback: Callback | None = None,
 ) -> ConstrainedResult:
@@ -174,7 +183,15 @@ def basis_pursuit(
     (True, True)
     """
     return bpdn(
-        A, y, 0.0, weights=weights, tol=tol, max_iter=max_iter, init=init, callback=callback
+        A,
+        y,
+        0.0,
+        weights=weights,
+        method=method,
+        tol=tol,
+        max_iter=max_iter,
+        init=init,
+        callback=callback,
     )
 
 
@@ -185,8 +202,9 @@ def bpdn(
     sigma: float,
     *,
     weights: Any = None,
+    method: str = "auto",
     tol: float = 1e-6,
-    max_iter: int = 20_000,
+    max_iter: int | None = None,
     init: Any = None,
     callback: Callback | None = None,
 ) -> ConstrainedResult:
@@ -215,7 +233,8 @@ def bpdn(
     """
     problem = _Problem.from_arguments(A, y, weights)
     sigma = problem.in_units(check_real(sigma, "sigma", low=0), 1, 0)
-    tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    tol = check_real(tol, "tol", low=0)
+    max_iter = _check_method(problem.A, method, max_iter, init, callback)
     size = norm(problem.y)
     x = problem.initial(init)
     if size <= sigma:
@@ -240,7 +259,7 @@ def bpdn(
 
     try:
         point, ending = run(
-            _points(problem, sigma, x, tol),
+            _points(problem, method, sigma, x, tol),
             measure,
             tol=tol,
             max_iter=max_iter,
@@ -254,14 +273,37 @@ def bpdn(
             f"no x has a residual ||y - A x||_2 of at most {wanted:.6g}: the least residual is "
             f"{least:.6g}; use bpdn with a sigma above that"
         ) from None
-    return problem.result(point.x, point.dual, (0, -1), ending)
+    residual = problem.y - problem.A.forward(point.x)
+    dual = point.dual / max(largest(problem.A.backward(point.dual)), 1.0)
+    point = Point(point.x, residual, dual, point.seen)
+    return problem.result(point.x, point.dual, (0, -1), {**ending, **measure(point)})
 
 
-def _points(problem: _Problem, sigma: float, x: np.ndarray, tol: float) -> Iterator[Point]:
+def _check_method(
+    A: Products, method: str, max_iter: int | None, init: Any, callback: Callback | None
+) -> int:
+    """Whether the method can be used and its arguments are; the iterations at the most."""
+    check_option(method, "method", METHODS)
+    if method == "homotopy":
+        check_unused("method='homotopy'", max_iter=max_iter, init=init, callback=callback)
+        if not has_path(A):
+            raise ValueError(
+                "method='homotopy' needs the entries of a real matrix: use method='spg'"
+            )
+    return MAX_ITER if max_iter is None else check_int(max_iter, "max_iter")
+
+
+def _points(
+    problem: _Problem, method: str, sigma: float, x: np.ndarray, tol: float
+) -> Iterator[Point]:
     """The iterates of the method that fits the matrix."""
     A, y = problem.A, problem.y
-    if not sigma < norm(y):
+    if method == "spg" or not sigma < norm(y):
         return along_curve(A, y, sigma, x, tol)
+    if method == "homotopy":
+        return within_residual(A, y, sigma, tol)
+    if is_small(A) and not x.any():
+        return _exact_first(within_residual(A, y, sigma, tol), along_curve(A, y, sigma, x, tol))
     if sigma == 0 and (whitened := Whitened.of(A.matrix, A)) is not None:
         rows, y = whitened.rows, whitened.solve(y)
         points = message_passing(rows, y, 0.0, x, tol, 1.0)
@@ -274,6 +316,13 @@ def _points(problem: _Problem, sigma: float, x: np.ndarray, tol: float) -> Itera
     return with_attempts(points, A, y, tol) if sigma == 0 else points
 
 
+def _exact_first(exact: Iterator[Any], others: Iterator[Any]) -> Iterator[Any]:
+    """What is exact but for rounding, and iterates to go on with where that is not enough."""
+    with suppress(RuntimeError):  # a path that rounding hides
+        yield from exact
+    yield from others
+
+
 @documented
 def lasso_constrained(
     A: Any,
@@ -281,8 +330,9 @@ def lasso_constrained(
     tau: float,
     *,
     weights: Any = None,
+    method: str = "auto",
     tol: float = 1e-6,
-    max_iter: int = 20_000,
+    max_iter: int | None = None,
     init: Any = None,
     callback: Callback | None = None,
 ) -> ConstrainedResult:
@@ -310,7 +360,8 @@ def lasso_constrained(
     problem = _Problem.from_arguments(A, y, weights)
     tau = check_real(tau, "tau", low=0)
     tau = min(problem.in_units(tau, 1, -1), 1e300)
-    tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    tol = check_real(tol, "tol", low=0)
+    max_iter = _check_method(problem.A, method, max_iter, init, callback)
     x = project_l1_ball(problem.initial(init), tau)[0] if tau > 0 else 0 * problem.initial(init)
     at_zero = 0.5 * inner(problem.y, problem.y)
 
@@ -327,11 +378,22 @@ def lasso_constrained(
         }
 
     point, ending = run(
-        within_ball(problem.A, problem.y, tau, x),
+        _points_in_ball(problem, method, tau, x),
         measure,
         tol=tol,
         max_iter=max_iter,
         callback=callback,
         name="lasso_constrained",
     )
-    return problem.result(point.x, point.residual, (1, 0), ending)
+    residual = problem.y - problem.A.forward(point.x)
+    point = Ball(point.x, residual, problem.A.backward(residual))
+    return problem.result(point.x, residual, (1, 0), {**ending, **measure(point)})
+
+
+def _points_in_ball(problem: _Problem, method: str, tau: float, x: np.ndarray) -> Iterator[Ball]:
+    A, y = problem.A, problem.y
+    if method == "homotopy":
+        return within_norm(A, y, tau)
+    if method == "auto" and is_small(A) and not x.any():
+        return _exact_first(within_norm(A, y, tau), within_ball(A, y, tau, x))
+    return within_ball(A, y, tau, x)

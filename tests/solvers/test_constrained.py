@@ -175,10 +175,53 @@ def test_an_operator_that_is_not_one() -> None:
 
 def test_the_start_is_used_and_stopping_early_is_said() -> None:
     A, y, _ = data()
-    cold = bpdn(A, y, 1.0)
-    warm = bpdn(A, y, 1.0, init=cold.x)
+    cold = bpdn(A, y, 1.0, method="spg")
+    warm = bpdn(A, y, 1.0, method="spg", init=cold.x)
     assert warm.converged
     assert warm.n_iter < cold.n_iter
     with pytest.warns(ConvergenceWarning, match="bpdn did not converge"):
-        bpdn(A, y, 1.0, max_iter=3)
-    assert bpdn(A, y, 1.0, callback=lambda row: True).status is Status.CALLBACK
+        bpdn(A, y, 1.0, method="spg", max_iter=3)
+    assert bpdn(A, y, 1.0, method="spg", callback=lambda row: True).status is Status.CALLBACK
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 3.0])
+def test_the_methods_agree(weights, sigma) -> None:
+    A, y, _ = data(noise=0.0 if sigma == 0 else 0.1)
+    exact = bpdn(A, y, sigma, weights=weights, method="homotopy", tol=1e-10)
+    walked = bpdn(A, y, sigma, weights=weights, method="spg")
+    assert exact.converged
+    assert exact.objective == pytest.approx(walked.objective, rel=1e-5)
+    check_certificate(exact, A, y, sigma, 1 if weights is None else weights)
+    for tau in (0.5 * exact.objective, 2 * exact.objective):
+        ball = lasso_constrained(A, y, tau, weights=weights, method="homotopy", tol=1e-10)
+        other = lasso_constrained(A, y, tau, weights=weights, method="spg", tol=1e-10)
+        assert ball.converged
+        assert ball.objective == pytest.approx(other.objective, rel=1e-6, abs=1e-8)
+
+
+def test_the_methods_say_what_they_need() -> None:
+    A, y, _ = data("D")
+    with pytest.raises(ValueError, match="entries of a real matrix"):
+        bpdn(A, y, 1.0, method="homotopy")
+    with pytest.raises(ValueError, match="method has to be one of"):
+        bpdn(A, y, 1.0, method="newton")
+    with pytest.raises(ValueError, match="init is not used by method='homotopy'"):
+        bpdn(*data()[:2], 1.0, method="homotopy", init=np.zeros(N))
+    with pytest.raises(ValueError, match="weights has to be positive"):
+        bpdn(A, y, 1.0, weights=np.zeros(N))
+
+
+@pytest.mark.parametrize("kind", "dD")
+def test_basis_pursuit_that_recovers_nothing_is_that_of_cvxpy(kind) -> None:
+    """Of noise, on more rows than the homotopy takes by default."""
+    rng = np.random.default_rng(2)
+    m, n = (60, 200) if kind == "d" else (20, 50)
+    A, y = rng.standard_normal((m, n)).astype(kind), rng.standard_normal(m).astype(kind)
+    if kind == "D":
+        A = A + 1j * rng.standard_normal(A.shape)
+    result = basis_pursuit(A, y, tol=1e-6)
+    assert result.converged
+    best = np.sum(np.abs(reference.bpdn(A, y, 0.0)))
+    assert result.objective == pytest.approx(best, rel=2e-6)
+    check_certificate(result, A, y, 0.0)
