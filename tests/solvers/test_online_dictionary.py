@@ -139,6 +139,18 @@ def test_a_file_is_read_in_batches(tmp_path):
     same_bits(learned(X, max_iter=2), learned(mapped, max_iter=2))
 
 
+@pytest.mark.slow
+def test_a_dictionary_is_recovered_with_a_third_of_the_entries_missing():
+    data = make_sparse_coded_signals(
+        3000, n_components=50, n_features=20, n_nonzero_coefs=3, random_state=1
+    )
+    X = np.where(np.random.default_rng(1).random(data.X.shape) < 0.3, np.nan, data.X)
+    result = online_dictionary_learning(
+        X, 50, n_nonzero_coefs=3, max_iter=100, missing_values=np.nan, random_state=0
+    )
+    assert np.mean(np.abs(data.dictionary @ result.dictionary.T).max(axis=1) > 0.99) >= 0.9
+
+
 def test_missing_entries_are_learned_around():
     data = signals(n=1500)
     X = data.X.copy()
