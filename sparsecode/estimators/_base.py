@@ -48,12 +48,12 @@ def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[np.ndarray, np.d
     return X, X.dtype if dtype is None else dtype
 
 
-def check_codes(codes: Any, name: str, width: int) -> Any:
+def check_codes(codes: Any, name: str, width: int, *, allow_complex: bool = False) -> Any:
     """A dense or CSR array with one row a sample and `width` columns."""
     if sp.issparse(codes):
-        codes = check_operator(codes, name, allow_complex=False)
+        codes = check_operator(codes, name, allow_complex=allow_complex)
     else:
-        codes = check_array(codes, name, allow_empty=width == 0)
+        codes = check_array(codes, name, allow_empty=width == 0, allow_complex=allow_complex)
     if codes.shape[1] != width:
         raise ValueError(f"{name} has {codes.shape[1]} columns; transform gives {width}")
     return codes

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import (
     check_array,
-    check_exactly_one,
     check_int,
     check_operator,
     check_option,
@@ -20,14 +19,39 @@ from sparsecode._validation import (
     check_unused,
 )
 from sparsecode.estimators._base import Transformer, check_codes, check_samples
-from sparsecode.operators import adjoint, bernoulli, dct, gaussian, subsampled_dct
-from sparsecode.solvers import fista, omp, sparse_encode
+from sparsecode.estimators._recovery import (
+    RECOVERIES,
+    SOLVER_PARAMETERS,
+    chosen_solver,
+    recover,
+    solver_arguments,
+)
+from sparsecode.operators import (
+    adjoint,
+    as_real,
+    bernoulli,
+    dct,
+    gaussian,
+    subsampled_dct,
+    subsampled_fft,
+    subsampled_hadamard,
+    wavelet_synthesis,
+)
 
 __all__ = ["CompressedSensing"]
 
 # An operator with fewer entries is written out as a matrix (128 MB in float64): products with it
 # are cheap enough, and all signals are then coded at once.
 DENSE_SIZE = 2**24
+
+DRAWN = {"bernoulli": bernoulli, "gaussian": gaussian}
+TRANSFORMS = {"dct": subsampled_dct, "fft": subsampled_fft, "hadamard": subsampled_hadamard}
+# Signals from codes.
+BASES = {
+    "dct": lambda n: adjoint(dct(n)),
+    "identity": lambda n: aslinearoperator(sp.eye_array(n)),
+    "wavelet": wavelet_synthesis,
+}
 
 
 class CompressedSensing(Transformer):
@@ -37,48 +61,67 @@ class CompressedSensing(Transformer):
     `transform` measures, :math:`y = A x`; `inverse_transform` recovers `c`, and with it the signal,
     through the measured atoms :math:`E = A B^T`:
 
-    ``"omp"``: :math:`\min_c \|y - E c\|_2^2` subject to :math:`\|c\|_0 \le` `n_nonzero_coefs`,
-    or the fewest atoms with :math:`\|y - E c\|_2 \le` `residual_tol`, greedily;
+    ``"basis_pursuit"``: :math:`\min_c \|c\|_1` subject to :math:`E c = y`;
 
-    ``"fista"``: :math:`\min_c \tfrac12 \|y - E c\|_2^2 + \alpha \|c\|_1`.
+    ``"bpdn"``: :math:`\min_c \|c\|_1` subject to :math:`\|y - E c\|_2 \le` `sigma`;
+
+    ``"fista"``: :math:`\min_c \tfrac12 \|y - E c\|_2^2 + \alpha \|c\|_1`;
+
+    ``"omp"``: :math:`\min_c \|y - E c\|_2^2` subject to :math:`\|c\|_0 \le` `n_nonzero_coefs`,
+    or the fewest atoms with :math:`\|y - E c\|_2 \le` `residual_tol`, greedily; the first of
+    these also by ``"cosamp"``, ``"subspace_pursuit"``, ``"htp"`` and ``"iht"``;
+
+    ``"amp"``: the lasso that approximate message passing arrives at, for independent entries of
+    `E`.
 
     Parameters
     ----------
     n_measurements : int, optional
         Measurements of a signal; half the number of features by default. Leave it out where
         `sensing` is a matrix or an operator.
-    sensing : {"gaussian", "bernoulli", "dct"}, array or operator, default="gaussian"
+    sensing : {"gaussian", "bernoulli", "dct", "fft", "hadamard"}, array or operator, \
+            default="gaussian"
         How `A` (n_measurements, n_features) is drawn, or `A` itself: entries N(0, 1/m); entries
-        ``+-1/sqrt(m)``; rows of the orthonormal discrete cosine transform; a dense or sparse
-        array; a real `scipy.sparse.linalg.LinearOperator`, or what looks like one.
-    basis : {"identity", "dct"}, array or estimator, default="identity"
-        `B`: unit vectors; cosines; an array (n_components, n_features) with one atom a row; or a
-        fitted estimator with `components_`, such as `KSVD`. `sklearn.base.clone` forgets what an
-        estimator was fitted to: for a grid search give its `components_`, or wrap it in
-        `sklearn.frozen.FrozenEstimator`.
-    solver : {"omp", "fista"}, default="omp"
+        ``+-1/sqrt(m)``; rows of the orthonormal discrete cosine, of the unitary Fourier (complex,
+        of the ``n_features // 2 + 1`` frequencies that tell real signals apart), or of the
+        orthonormal Walsh-Hadamard transform; a dense or sparse array; a
+        `scipy.sparse.linalg.LinearOperator`, or what looks like one. Complex measurements of real
+        signals are recovered from their real and imaginary parts.
+    basis : {"identity", "dct", "wavelet"}, array, operator or estimator, default="identity"
+        `B`: unit vectors; cosines; Daubechies wavelets (needs PyWavelets); an array
+        (n_components, n_features) with one atom a row; an operator (n_features, n_components) that
+        makes the signal of a code, such as those of `operators.wavelet_synthesis` and
+        `operators.concatenation`; or a fitted estimator with `components_`, such as `KSVD`.
+        `sklearn.base.clone` forgets what an estimator was fitted to: for a grid search give its
+        `components_`, or wrap it in `sklearn.frozen.FrozenEstimator`.
+    solver : {"auto", "amp", "basis_pursuit", "bpdn", "cosamp", "fista", "htp", "iht", "omp", \
+            "subspace_pursuit"}, default="auto"
         The problem of the recovery, as above. A parameter that it does not use is an error.
+        ``"auto"`` is `bpdn` where `sigma` is given, `fista` where `alpha` or `alpha_ratio` is, and
+        else `omp`.
     n_nonzero_coefs : int, optional
-        For `omp`: at most so many atoms a signal. By default half the measurements (all atoms, if
-        there are as many measurements), when `residual_tol` is not given either; no limit when it
-        is.
+        For the greedy ones: at most so many atoms a signal. By default half the measurements (all
+        atoms, if there are as many measurements); no limit for `omp` with a `residual_tol`.
     residual_tol : float, optional
-        For `omp`: stop once the l2 norm of the residual (not squared) is at most this; with noise
-        of level sigma, ``sigma * sqrt(n_measurements)`` is a good one.
+        For the greedy ones: stop once the l2 norm of the residual (not squared) is at most this;
+        with noise of level s, ``s * sqrt(n_measurements)`` is a good one.
+    sigma : float, optional
+        For `bpdn`, which needs it: the l2 norm (not squared) of the residual that is allowed.
     alpha : float, optional
         For `fista`: the weight of the l1 norm, positive.
     alpha_ratio : float, optional
         For `fista`, instead of `alpha`: a fraction of each signal's own smallest alpha at which its
         code is zero; 1e-3 when neither is given.
     tol : float, optional
-        For `fista`: duality gap over the objective at zero, for every signal; 1e-6 by default.
+        For all but `omp`: how good the certificate of the solver has to be; its own default.
     max_iter : int, optional
-        For `fista`: iterations at the most; 10,000 by default.
+        For all but `omp`: iterations at the most; the default of the solver.
     random_state : int, RandomState, Generator or None, default=None
         Draws `A`, where it is drawn.
     n_threads : int, optional
-        For `omp` where the measured atoms are a matrix: threads, which change no bit. None means
-        the cores this process was given, 1 inside a joblib worker.
+        For `basis_pursuit`, `bpdn` and `amp`, and for `omp` where the measured atoms are a matrix:
+        threads, which change no bit. None means the cores this process was given, 1 inside a joblib
+        worker.
 
     Attributes
     ----------
@@ -87,7 +130,7 @@ class CompressedSensing(Transformer):
     sensing_matrix_ : ndarray of shape (n_measurements, n_features) or None
         `A` where it is a matrix.
     frequencies_ : ndarray of shape (n_measurements,) or None
-        The rows of the transform, ascending, if ``sensing="dct"``.
+        The rows of the transform, ascending, if `sensing` is one.
     components_ : ndarray of shape (n_components, n_features) or None
         `B` where it is a matrix.
     n_measurements_ : int
@@ -106,12 +149,13 @@ class CompressedSensing(Transformer):
     Warns
     -----
     ConvergenceWarning
-        From `inverse_transform`, if `fista` reached `max_iter` first.
+        From `inverse_transform`, if the solver reached `max_iter` first.
 
     See Also
     --------
     sparsecode.solvers.omp : Orthogonal matching pursuit, also through operators.
-    sparsecode.solvers.fista : The l1 solver, also through operators.
+    sparsecode.solvers.basis_pursuit, sparsecode.solvers.bpdn : The l1 norm under constraints.
+    sparsecode.solvers.fista : The penalised l1 problem.
 
     Notes
     -----
@@ -147,9 +191,10 @@ class CompressedSensing(Transformer):
         *,
         sensing: Any = "gaussian",
         basis: Any = "identity",
-        solver: str = "omp",
+        solver: str = "auto",
         n_nonzero_coefs: int | None = None,
         residual_tol: float | None = None,
+        sigma: float | None = None,
         alpha: float | None = None,
         alpha_ratio: float | None = None,
         tol: float | None = None,
@@ -163,6 +208,7 @@ class CompressedSensing(Transformer):
         self.solver = solver
         self.n_nonzero_coefs = n_nonzero_coefs
         self.residual_tol = residual_tol
+        self.sigma = sigma
         self.alpha = alpha
         self.alpha_ratio = alpha_ratio
         self.tol = tol
@@ -196,7 +242,7 @@ class CompressedSensing(Transformer):
         self.n_measurements_ = self.measurement_operator_.shape[0]
         self.n_iter_ = 1
         self.components_ = self._atoms(X.shape[1], X.dtype)
-        self._check_solver(X.shape[1] if self.components_ is None else self.components_.shape[0])
+        self._check_solver()
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -210,12 +256,12 @@ class CompressedSensing(Transformer):
         Returns
         -------
         ndarray of shape (n_samples, n_measurements)
-            The measurements.
+            The measurements; complex where `A` is.
         """
         check_is_fitted(self)
         X = check_samples(self, X, reset=False)
-        Y = (self.measurement_operator_ @ X.T).T
-        return np.ascontiguousarray(Y, dtype=X.dtype)
+        A = self.measurement_operator_
+        return np.ascontiguousarray((A @ X.T).T, dtype=_with_precision(A.dtype, X.dtype))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Recover signals from their measurements.
@@ -228,19 +274,26 @@ class CompressedSensing(Transformer):
         Returns
         -------
         ndarray of shape (n_samples, n_features)
-            The signals.
+            The signals, real.
         """
         check_is_fitted(self)
-        Y = check_codes(X, "measurements", self.n_measurements_)
-        B = self._basis(Y.dtype)
-        E = self.measurement_operator_ @ adjoint(B)
+        A = self.measurement_operator_
+        seen_complex = np.issubdtype(A.dtype, np.complexfloating)
+        Y = check_codes(X, "measurements", self.n_measurements_, allow_complex=seen_complex)
+        S = self._synthesis()
+        E = A @ S
         if isinstance(E, LinearOperator) and E.shape[0] * E.shape[1] <= DENSE_SIZE:
             E = E @ np.eye(E.shape[1])
+        if seen_complex:  # of a real signal: twice as many real measurements
+            Y = Y.toarray() if sp.issparse(Y) else Y
+            Y = np.hstack([Y.real, Y.imag])
+            E = np.vstack([E.real, E.imag]) if isinstance(E, np.ndarray) else as_real(E)
         if isinstance(E, np.ndarray):
             E = E.astype(Y.dtype, copy=False)
-        codes = self._recover(E, Y)
-        signals = codes @ B if isinstance(B, np.ndarray) else (adjoint(B) @ _dense(codes).T).T
-        return np.ascontiguousarray(signals, dtype=Y.dtype)
+        codes = recover(self._solver, E, Y, self._arguments(), self.n_threads)
+        if isinstance(S, LinearOperator) and sp.issparse(codes):
+            codes = codes.toarray()
+        return np.ascontiguousarray((S @ codes.T).T, dtype=Y.dtype)
 
     @property
     def measurement_operator_(self) -> Any:
@@ -249,21 +302,22 @@ class CompressedSensing(Transformer):
         if self.sensing_matrix_ is not None:
             return self.sensing_matrix_
         if self.frequencies_ is not None:
-            return subsampled_dct(self.n_features_in_, self.frequencies_)
+            return TRANSFORMS[self.sensing](self.n_features_in_, self.frequencies_)
         return self._operator
 
     def _draw_sensing(self, n_features: int, dtype: np.dtype) -> None:
-        sensing = check_option(self.sensing, "sensing", ("gaussian", "bernoulli", "dct"))
+        sensing = check_option(self.sensing, "sensing", (*DRAWN, *TRANSFORMS))
+        # Of a real signal, a frequency and its mirror image tell the same.
+        n_rows = n_features // 2 + 1 if sensing == "fft" else n_features
         m = -(-n_features // 2)
         if self.n_measurements is not None:
-            most = n_features if sensing == "dct" else None
+            most = n_rows if sensing in TRANSFORMS else None
             m = check_int(self.n_measurements, "n_measurements", high=most)
         rng = check_random_state(self.random_state)
-        if sensing == "dct":
-            self.frequencies_ = np.sort(rng.permutation(n_features)[:m])
+        if sensing in TRANSFORMS:
+            self.frequencies_ = np.sort(rng.permutation(n_rows)[:m])
             return
-        draw = gaussian if sensing == "gaussian" else bernoulli
-        self.sensing_matrix_ = draw(m, n_features, random_state=rng).A.astype(dtype)
+        self.sensing_matrix_ = DRAWN[sensing](m, n_features, random_state=rng).A.astype(dtype)
 
     def _take_sensing(self, n_features: int, dtype: np.dtype) -> None:
         check_unused(
@@ -271,21 +325,28 @@ class CompressedSensing(Transformer):
             n_measurements=self.n_measurements,
             random_state=self.random_state,
         )
-        A = check_operator(self.sensing, "sensing", allow_complex=False)
+        A = check_operator(self.sensing, "sensing")
         if A.shape[1] != n_features:
             raise ValueError(f"X has {n_features} features but sensing has {A.shape[1]} columns")
-        if np.issubdtype(A.dtype, np.complexfloating):
-            raise ValueError(f"sensing is complex ({A.dtype}); complex data is not supported here")
         if isinstance(A, np.ndarray):
-            self.sensing_matrix_ = A.astype(dtype)
+            self.sensing_matrix_ = A.astype(_with_precision(A.dtype, dtype))
         else:
             self._operator = aslinearoperator(A)
 
     def _atoms(self, n_features: int, dtype: np.dtype) -> np.ndarray | None:
-        if isinstance(self.basis, str):
-            check_option(self.basis, "basis", ("identity", "dct"))
-            return None
+        """The basis where it is a matrix, one atom a row."""
         atoms = self.basis
+        if isinstance(atoms, str):
+            check_option(atoms, "basis", BASES)
+            return None
+        if _is_operator(atoms):
+            S = check_operator(atoms, "basis", allow_complex=False)
+            if S.shape[0] != n_features:
+                raise ValueError(
+                    f"X has {n_features} features but the operator basis makes signals of "
+                    f"{S.shape[0]}; it has one atom a column"
+                )
+            return None
         if hasattr(atoms, "get_params"):
             atoms = getattr(atoms, "components_", None)
             if atoms is None:
@@ -302,65 +363,45 @@ class CompressedSensing(Transformer):
             )
         return atoms.astype(dtype)
 
-    def _basis(self, dtype: np.dtype) -> Any:
+    def _synthesis(self) -> Any:
+        """Signals from codes, an atom a column: `B` transposed."""
         if self.components_ is not None:
-            return self.components_.astype(dtype, copy=False)
-        n = self.n_features_in_
-        return dct(n) if self.basis == "dct" else aslinearoperator(sp.eye_array(n))
+            return self.components_.T
+        if isinstance(self.basis, str):
+            return BASES[self.basis](self.n_features_in_)
+        return aslinearoperator(self.basis)
 
-    def _check_solver(self, n_components: int) -> None:
-        omp_only = {
-            "n_nonzero_coefs": self.n_nonzero_coefs,
-            "residual_tol": self.residual_tol,
-            "n_threads": self.n_threads,
-        }
-        fista_only = {
-            "alpha": self.alpha,
-            "alpha_ratio": self.alpha_ratio,
-            "tol": self.tol,
-            "max_iter": self.max_iter,
-        }
-        # The zero signal, measured once: it costs nothing and checks every number.
-        nothing = np.zeros((1, n_components)), np.zeros(1)
-        if check_option(self.solver, "solver", ("omp", "fista")) == "omp":
-            check_unused("solver='omp'", **fista_only)
+    def _check_solver(self) -> None:
+        check_option(self.solver, "solver", ("auto", *RECOVERIES))
+        if self.n_threads is not None:
             check_n_threads(self.n_threads)
-            omp(*nothing, **self._pursuit_arguments(n_components))
-        else:
-            check_unused("solver='fista'", **omp_only)
-            fista(*nothing, **self._fista_arguments())
+        # The zero signal, measured once: it costs nothing and checks every number.
+        nothing = np.zeros((1, self._synthesis().shape[1])), np.zeros(1)
+        RECOVERIES[self._solver].solve(*nothing, **self._arguments())
 
-    def _pursuit_arguments(self, n_components: int) -> dict[str, Any]:
-        limit = self.n_nonzero_coefs
-        if limit is None and self.residual_tol is None:
-            m = self.n_measurements_
-            limit = n_components if m >= n_components else max(1, m // 2)
-        return {"n_nonzero_coefs": limit, "residual_tol": self.residual_tol}
+    @property
+    def _solver(self) -> str:
+        return chosen_solver(self.solver, vars(self))
 
-    def _fista_arguments(self) -> dict[str, Any]:
-        weights = {"alpha": self.alpha, "alpha_ratio": self.alpha_ratio}
-        if self.alpha is None and self.alpha_ratio is None:
-            weights["alpha_ratio"] = 1e-3
-        check_exactly_one(**weights)
-        given = {**weights, "tol": self.tol, "max_iter": self.max_iter}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def _recover(self, E: Any, Y: np.ndarray) -> Any:
-        """Codes, one signal's a row."""
-        if self.solver == "fista":
-            return fista(E, Y.T, **self._fista_arguments()).x.T
-        arguments = self._pursuit_arguments(E.shape[1])
-        if isinstance(E, np.ndarray):
-            return sparse_encode(
-                Y, np.ascontiguousarray(E.T), n_threads=self.n_threads, **arguments
-            )
-        check_unused("omp on an operator of this size", n_threads=self.n_threads)
-        return omp(E, Y.T, **arguments).x.T
+    def _arguments(self) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in SOLVER_PARAMETERS}
+        return solver_arguments(
+            self._solver, given, self.n_measurements_, self._synthesis().shape[1]
+        )
 
     @property
     def _n_features_out(self) -> int:
         return self.n_measurements_
 
 
-def _dense(codes: Any) -> np.ndarray:
-    return codes.toarray() if sp.issparse(codes) else codes
+def _is_operator(basis: Any) -> bool:
+    """Whether it has products and no entries to look at."""
+    return hasattr(basis, "matvec") and hasattr(basis, "rmatvec")
+
+
+def _with_precision(dtype: Any, real: np.dtype) -> np.dtype:
+    """Real or complex as `dtype` is, of single precision where `real` is."""
+    short = np.dtype(real) == np.float32
+    if np.issubdtype(dtype, np.complexfloating):
+        return np.dtype(np.complex64 if short else np.complex128)
+    return np.dtype(real)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse.linalg import aslinearoperator
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -75,6 +76,9 @@ TRANSFORMERS = [
     CompressedSensing(),
     CompressedSensing(3, sensing="bernoulli", solver="fista", alpha=0.1),
     CompressedSensing(sensing="dct", basis="dct", solver="fista"),
+    CompressedSensing(sensing="dct", solver="basis_pursuit", tol=1e-4),
+    CompressedSensing(sigma=0.1, tol=1e-4),
+    CompressedSensing(solver="cosamp", n_nonzero_coefs=1, max_iter=5),
     ConvolutionalDictionaryLearning(3, max_iter=5),
 ]
 DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
@@ -414,12 +418,14 @@ class TestBadInput:
         (RobustPCA(method="online", rank=1, batch_size=0), "batch_size has to be at least 1"),
         (RobustPCA(method="online", rank=1, forgetting=0.0), "forgetting has to be a finite"),
         (RobustPCA(rank=None, batch_size=5), "batch_size is not used by pcp"),
-        (CompressedSensing(sensing="gauss"), "sensing has to be one of .*'gaussian', got 'gauss'"),
-        (CompressedSensing(basis="haar"), "basis has to be one of 'dct', 'identity', got 'haar'"),
-        (CompressedSensing(solver="opm"), "solver has to be one of 'fista', 'omp', got 'opm'"),
+        (CompressedSensing(sensing="gauss"), "sensing has to be one of .*'hadamard', got 'gauss'"),
+        (CompressedSensing(basis="haar"), "basis has to be one of 'dct', .*'wavelet', got 'haar'"),
+        (CompressedSensing(solver="opm"), "solver has to be one of .*'omp', .*got 'opm'"),
         (CompressedSensing(0), "n_measurements has to be at least 1, got 0"),
         (CompressedSensing(13, sensing="dct"), "n_measurements has to be between 1 and 12"),
-        (CompressedSensing(alpha=0.1), "alpha is not used by solver='omp'"),
+        (CompressedSensing(solver="omp", alpha=0.1), "alpha is not used by solver='omp'"),
+        (CompressedSensing(sigma=0.1, alpha=0.1), "alpha is not used by solver='bpdn'"),
+        (CompressedSensing(solver="bpdn"), "solver='bpdn' needs sigma"),
         (CompressedSensing(solver="fista", n_threads=2), "n_threads is not used by solver='fista'"),
         (CompressedSensing(solver="fista", alpha=0.1, alpha_ratio=0.1), "exactly one of alpha"),
         (CompressedSensing(solver="fista", alpha_ratio=2.0), "alpha_ratio has to be a finite"),
@@ -427,7 +433,7 @@ class TestBadInput:
         (CompressedSensing(4, sensing=np.eye(12)), "n_measurements is not used by a sensing"),
         (CompressedSensing(sensing=np.eye(12), random_state=0), "random_state is not used by"),
         (CompressedSensing(sensing=np.eye(5)), "X has 12 features but sensing has 5 columns"),
-        (CompressedSensing(sensing=1j * np.eye(12)), "sensing is complex"),
+        (CompressedSensing(basis=aslinearoperator(np.eye(5))), "the operator basis makes signals"),
         (CompressedSensing(basis=np.eye(5)), "X has 12 features but basis has 5"),
         (CompressedSensing(basis=KSVD()), "basis is a KSVD without components_; fit it first"),
     ],

@@ -1,5 +1,6 @@
 """Measurements, and signals back from them."""
 
+import warnings
 from typing import Any
 
 import cvxpy as cp
@@ -16,7 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sparsecode import KSVD, CompressedSensing
 from sparsecode.datasets import make_compressed_measurements
 from sparsecode.estimators import _compressed_sensing
-from sparsecode.operators import subsampled_dct
+from sparsecode.estimators._recovery import RECOVERIES
+from sparsecode.operators import adjoint, concatenation, dct, subsampled_dct, wavelet_synthesis
 
 M, N, K = 40, 100, 5
 Y, A, X = make_compressed_measurements(
@@ -190,9 +192,121 @@ def test_threads_are_refused_where_there_are_none(monkeypatch: pytest.MonkeyPatc
         sensor.inverse_transform(sensor.transform(X))
 
 
-def test_a_complex_operator_is_refused() -> None:
-    with pytest.raises(ValueError, match="sensing is complex"):
-        CompressedSensing(sensing=aslinearoperator(1j * A)).fit(X)
+@pytest.mark.parametrize("size", [2**24, 0], ids=["written out", "operator"])
+@pytest.mark.parametrize("sensing", ["fft", (1 + 1j) * A, aslinearoperator(1j * A)], ids=type)
+def test_complex_measurements_of_real_signals(
+    sensing: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_compressed_sensing, "DENSE_SIZE", size)
+    drawn = {"n_measurements": M, "random_state": 0} if isinstance(sensing, str) else {}
+    sensor = CompressedSensing(sensing=sensing, **drawn).fit(X)
+    measured = sensor.transform(X)
+    assert measured.dtype == np.complex128
+    recovered = sensor.inverse_transform(measured)
+    assert recovered.dtype == np.float64
+    np.testing.assert_allclose(recovered, X, rtol=0, atol=1e-10)
+    short = sensor.fit(X.astype(np.float32)).transform(X.astype(np.float32))
+    assert short.dtype == np.complex64
+    assert sensor.inverse_transform(short).dtype == np.float32
+
+
+def test_no_frequency_is_measured_twice() -> None:
+    sensor = CompressedSensing(N // 2 + 1, sensing="fft", random_state=0).fit(X)
+    np.testing.assert_array_equal(sensor.frequencies_, np.arange(N // 2 + 1))
+    np.testing.assert_allclose(sensor.transform(X), scipy.fft.rfft(X, norm="ortho"), atol=1e-12)
+    with pytest.raises(ValueError, match="n_measurements has to be between 1 and 51"):
+        CompressedSensing(N // 2 + 2, sensing="fft").fit(X)
+
+
+def test_complex_measurements_are_refused_where_the_sensing_is_real() -> None:
+    with pytest.raises(ValueError, match="measurements is complex"):
+        CompressedSensing(M, random_state=0).fit(X).inverse_transform(1j * Y)
+
+
+@pytest.mark.parametrize("name", sorted(RECOVERIES))
+def test_every_solver_recovers(name: str) -> None:
+    given: dict[str, Any] = {"sigma": 1e-4} if name == "bpdn" else {}
+    if name in ("cosamp", "htp", "iht", "subspace_pursuit"):
+        given = {"n_nonzero_coefs": K}
+    if name == "fista":
+        given = {"alpha_ratio": 1e-5}
+    n, rng = 400, np.random.default_rng(0)  # amp needs more rows than 40 to see Gaussian noise
+    signals = np.zeros((6, n))
+    for row in signals:
+        row[rng.permutation(n)[:K]] = rng.choice([-1.0, 1.0], K)
+    sensor = CompressedSensing(200, solver=name, random_state=0, **given).fit(signals)
+    recovered = sensor.inverse_transform(sensor.transform(signals))
+    np.testing.assert_allclose(recovered, signals, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("given", "solver"),
+    [
+        ({}, "omp"),
+        ({"residual_tol": 0.1}, "omp"),
+        ({"sigma": 0.1}, "bpdn"),
+        ({"alpha": 0.1}, "fista"),
+        ({"alpha_ratio": 0.1}, "fista"),
+    ],
+    ids=str,
+)
+def test_the_parameters_choose_the_solver(given: dict[str, Any], solver: str) -> None:
+    by_parameter = CompressedSensing(sensing=A, **given).fit(X).inverse_transform(Y)
+    by_name = CompressedSensing(sensing=A, solver=solver, **given).fit(X).inverse_transform(Y)
+    np.testing.assert_array_equal(by_parameter, by_name)
+
+
+def test_sparsest_of_all_within_the_noise() -> None:
+    noisy, sigma = Y + 0.01, 0.01 * np.sqrt(M)
+    sensor = CompressedSensing(sensing=A, sigma=sigma, n_threads=2).fit(X)
+    for y, x in zip(noisy[:3], sensor.inverse_transform(noisy[:3]), strict=True):
+        best = cp.Variable(N)
+        problem = cp.Problem(cp.Minimize(cp.norm1(best)), [cp.norm2(A @ best - y) <= sigma])
+        assert np.abs(x).sum() == pytest.approx(problem.solve(solver=cp.CLARABEL), rel=1e-5)
+        assert np.linalg.norm(A @ x - y) <= sigma * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("solver", ["basis_pursuit", "amp"])
+def test_threads_change_no_bit(solver: str) -> None:
+    sensor = CompressedSensing(sensing=A, solver=solver, max_iter=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        one, two = (sensor.set_params(n_threads=n).fit(X).inverse_transform(Y) for n in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_wavelets_and_operators_are_bases() -> None:
+    pytest.importorskip("pywt")
+    n = 128
+    W = wavelet_synthesis(n)
+    codes = np.zeros((5, n))
+    codes[:, :4] = np.random.default_rng(0).standard_normal((5, 4)) + 3
+    signals = (W @ codes.T).T
+    for basis in ("wavelet", W):
+        sensor = CompressedSensing(48, basis=basis, random_state=0).fit(signals)
+        recovered = sensor.inverse_transform(sensor.transform(signals))
+        np.testing.assert_allclose(recovered, signals, rtol=0, atol=1e-10)
+
+
+def test_two_bases_side_by_side() -> None:
+    n = 128
+    both = concatenation([adjoint(dct(n)), np.eye(n)])
+    codes = np.zeros((5, 2 * n))
+    codes[:, [3, 20, n + 5]] = 1.0
+    signals = (both @ codes.T).T
+    sensor = CompressedSensing(64, basis=both, n_nonzero_coefs=3, random_state=0).fit(signals)
+    recovered = sensor.inverse_transform(sensor.transform(signals))
+    np.testing.assert_allclose(recovered, signals, rtol=0, atol=1e-10)
+
+
+def test_a_hadamard_transform_needs_a_power_of_two() -> None:
+    signals = np.zeros((2, 64))
+    signals[:, 5] = 1.0
+    sensor = CompressedSensing(16, sensing="hadamard", random_state=0).fit(signals)
+    recovered = sensor.inverse_transform(sensor.transform(signals))
+    np.testing.assert_allclose(recovered, signals, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="the Hadamard transform is for powers of two"):
+        CompressedSensing(sensing="hadamard").fit(X)
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e150])
