@@ -15,11 +15,13 @@ from sparsecode.datasets._networks import (
     digits_network_predict,
     load_digits_network,
 )
+from sparsecode.datasets._sparco import SparcoProblem, make_sparco_problem
 
 __all__ = [
     "CompressedMeasurements",
     "CorruptedLowRank",
     "DigitsNetwork",
+    "SparcoProblem",
     "SparseCodedSignals",
     "digits_network_accuracy",
     "digits_network_predict",
@@ -27,5 +29,6 @@ __all__ = [
     "load_image_patches",
     "make_compressed_measurements",
     "make_low_rank_plus_sparse",
+    "make_sparco_problem",
     "make_sparse_coded_signals",
 ]
