@@ -260,8 +260,9 @@ method : {"auto", "spg", "homotopy"}, default="auto"
     "spg" is the spectral projected gradient, for any matrix. "homotopy" follows the path of the
     lasso to the constraint: exact, for real matrices whose entries are known. By default small ones
     go that way. Where ``A A^* = c I``, orthogonal message passing comes first; basis pursuit brings
-    dense rows into that form, goes on by Douglas-Rachford splitting if it does not settle, and ends
-    by least squares on a support once that is certified. The answer does not depend on it.
+    dense rows into that form, goes on by an interior point method (real dense rows) or by
+    Douglas-Rachford splitting if it does not settle, and ends by least squares on a support once
+    that is certified. The answer does not depend on it.
 max_iter : int, optional
     Iterations at the most, 20,000 by default, of one product with `A` and one with its adjoint
     each. Not for "homotopy", nor are `init` and `callback`.

@@ -18,7 +18,7 @@ import numpy as np
 
 from sparsecode._phase import minimax_threshold
 from sparsecode.penalties import soft_threshold
-from sparsecode.solvers._pareto import aim_inside, along_curve
+from sparsecode.solvers._pareto import aim_inside
 from sparsecode.solvers._products import Point, Products, inner, largest, norm
 
 START, LEAST, MOST = 1.25, 0.95, 4.0  # thresholds, in units of the one that bears most nonzeros
@@ -41,9 +41,15 @@ def tightness(A: Products) -> float | None:
 
 
 def message_passing(
-    A: Products, y: np.ndarray, sigma: float, x: np.ndarray, tol: float, c: float
+    A: Products,
+    y: np.ndarray,
+    sigma: float,
+    x: np.ndarray,
+    tol: float,
+    c: float,
+    otherwise: Iterator[Point],
 ) -> Iterator[Point]:
-    """Iterates for the least l1 norm within a residual; if they do not settle, those of a walk.
+    """Iterates for the least l1 norm within a residual; if they do not settle, others.
 
     In exact problems the bound stays poor: their dual has many solutions.
     """
@@ -78,10 +84,7 @@ def message_passing(
         if sigma > 0 and (length < sigma or length > SETTLED * last):
             factor = float(np.clip(factor * (aim / length) ** GAIN, LEAST * scale, MOST * scale))
         last = length
-    if sigma > 0:
-        yield from along_curve(A, y, sigma, kept, tol)
-    else:
-        yield from splitting(A, y, c)
+    yield from otherwise
 
 
 def splitting(A: Products, y: np.ndarray, c: float) -> Iterator[Point]:

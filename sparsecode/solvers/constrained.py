@@ -22,13 +22,14 @@ from sparsecode._validation import (
 from sparsecode.solvers._along_path import has_path, is_small, within_norm, within_residual
 from sparsecode.solvers._consistency import Inconsistent
 from sparsecode.solvers._faces import with_attempts
+from sparsecode.solvers._interior import interior_point
 from sparsecode.solvers._pareto import Ball, along_curve, within_ball
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._products import Point, Products, inner, largest, norm
 from sparsecode.solvers._projections import project_l1_ball
 from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers._tight import message_passing, tightness
+from sparsecode.solvers._tight import message_passing, splitting, tightness
 from sparsecode.solvers._whitened import Whitened
 
 __all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
@@ -306,13 +307,18 @@ def _points(
         return _exact_first(within_residual(A, y, sigma, tol), along_curve(A, y, sigma, x, tol))
     if sigma == 0 and (whitened := Whitened.of(A.matrix, A)) is not None:
         rows, y = whitened.rows, whitened.solve(y)
-        points = message_passing(rows, y, 0.0, x, tol, 1.0)
+        if np.iscomplexobj(y):
+            last = splitting(rows, y, 1.0)
+        else:
+            last = interior_point(rows.matrix, rows, y)
+        points = message_passing(rows, y, 0.0, x, tol, 1.0, last)
         return whitened.as_given(with_attempts(points, rows, y, tol))
     c = tightness(A)
     if c is None:
         points = along_curve(A, y, sigma, x, tol)
     else:
-        points = message_passing(A, y, sigma, x, tol, c)
+        last = splitting(A, y, c) if sigma == 0 else along_curve(A, y, sigma, x, tol)
+        points = message_passing(A, y, sigma, x, tol, c, last)
     return with_attempts(points, A, y, tol) if sigma == 0 else points
 
 
