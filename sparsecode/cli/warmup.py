@@ -34,6 +34,7 @@ def warm_up() -> None:
     """Call every kernel with float32 and float64."""
     import numpy as np
 
+    from sparsecode.layers import factorize
     from sparsecode.solvers import (
         alternating_projections,
         coordinate_descent,
@@ -48,6 +49,7 @@ def warm_up() -> None:
 
     kmeans_1d([0.0, 1.0, 2.0], 2)
     for dtype in (np.float32, np.float64):
+        factorize(np.eye(4, dtype=dtype), "uniform", budget=1.0, bits=4, group_size="tensor")
         X, atoms = np.eye(8, 4, dtype=dtype), np.eye(4, dtype=dtype)
         for algorithm in ("omp", "ols"):
             sparse_encode(X, atoms, algorithm=algorithm, n_nonzero_coefs=1, n_threads=1)

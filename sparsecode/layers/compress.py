@@ -155,7 +155,8 @@ def compress(
     n_threads, counter = check_n_threads(n_threads), _Counter(progress, store)
     failures: dict[str, str] = {}
     for stage in search.stages():
-        work = [jobs.of(alike, rough=stage.rough) for alike in _by_layer_and_method(stage.tasks)]
+        alike = _alike(stage.tasks, 2 if stage.rough else 3)  # in rough fits widths share much
+        work = [jobs.of(tasks, rough=stage.rough) for tasks in alike]
         answers = priced(work, n_threads, counter.known(len(work)), counter.done)
         search.add(_survivors(answers, failures, keep_failed, jobs))
     compressed = search.best
@@ -245,10 +246,11 @@ class _Jobs:
         return Job(tuple(tasks), weight, gram, self._damping, self._seed, rough)
 
 
-def _by_layer_and_method(tasks: Sequence[Task]) -> list[list[Task]]:
+def _alike(tasks: Sequence[Task], n_fields: int) -> list[list[Task]]:
+    """Tasks of one layer, method and, of three fields, options."""
     alike: dict[tuple[Any, ...], list[Task]] = {}
     for task in tasks:
-        alike.setdefault(task[:3], []).append(task)
+        alike.setdefault(task[:n_fields], []).append(task)
     return list(alike.values())
 
 

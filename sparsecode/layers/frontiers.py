@@ -159,12 +159,21 @@ def frontier(
     if all(moment is None for moment in grams.values()):
         check_unused("frontier without moments", damping=damping)
     jobs = [
-        Job(tuple(as_task(name, method, options, share) for share in shares), weight, grams[name],
-            damping, seed, rough=True)
+        Job(
+            tuple(
+                as_task(name, method, options, share)
+                for options in FAMILIES[method].variants
+                for share in shares
+            ),
+            weight,
+            grams[name],
+            damping,
+            seed,
+            rough=True,
+        )
         for name, weight in weights.items()
         for method in chosen
-        for options in FAMILIES[method].variants
-    ]  # fmt: skip
+    ]
     done = [0]
 
     def count(job: Job, answer: Any) -> None:

@@ -14,7 +14,7 @@ from sparsecode.layers.compressed import CompressedNetwork
 from sparsecode.layers.factorizations import FAMILIES, BudgetError
 from sparsecode.layers.frontiers import Frontier, FrontierPoint
 from sparsecode.layers.network import Network
-from sparsecode.layers.pricing import Candidate, Task, as_task
+from sparsecode.layers.pricing import FAR, WIDEST, Candidate, Task, as_task, is_large
 from sparsecode.layers.recipe import Plan
 
 # Shares of a layer's bits that every method is tried at, relative to the global budget; and those
@@ -22,7 +22,6 @@ from sparsecode.layers.recipe import Plan
 GRID = (0.2, 0.4, 0.8, 1.6, 3.2)
 BETWEEN = (0.25, 0.32, 0.5, 0.63, 1.0, 1.25, 2.0, 2.5)
 COSTLY = (0.63, 1.25)  # of families whose fit takes long
-FAR = 1.5  # times the error on the hull of all methods
 
 # Where an error is asked for, shares of a layer's bits.
 WIDE_GRID = (0.02, 0.045, 0.1, 0.2, 0.4, 0.75)
@@ -30,8 +29,12 @@ WIDE_BETWEEN = (0.03, 0.07, 0.14, 0.28, 0.55)
 WIDE_COSTLY = (0.045, 0.1, 0.2)
 SMALLER = (0.97, 0.92, 0.85)  # then, twice, less than what was chosen
 
+
 # Then, twice, the families that were chosen, with these parts of the bits that are left over.
 PARTS, ROUNDS = (1.0, 0.5, 0.25), 2
+# What may do better in the place of a low-rank form, and of a sparse one.
+HEIRS = {"low_rank": ("low_rank+sparse", "dictionary"), "sparse": ("low_rank+sparse",)}
+MOST_REFINED = 8  # layers a round: those that gain the most by it
 HEADROOM = 256  # bits: a longer header leaves the last candidate its place
 
 
@@ -126,22 +129,26 @@ class Search:
         ]
 
     def _between(self, plan: Plan) -> list[Task]:
-        """More sizes of what is near the hull of all at one of them, and the costly families."""
+        """More sizes of what is near the hull of all there, and the costly families."""
         name, found = plan.layer.name, self._candidates[plan.layer.name]
-        points = [FrontierPoint(f"{c.task[1:3]}", c.packed, c.error) for c in found]
-        bits, errors = Frontier(tuple(points)).hull()
-        near = {
-            point.method
-            for point in points
-            if point.error <= FAR * float(np.interp(point.share, bits, errors))
-        }
+        curves = {m: _Curve([c for c in found if (c.task[1:3]) == m]) for m in _kinds(found)}
+        hull = Frontier(tuple(FrontierPoint("", c.packed, c.error) for c in found)).hull()
+        dense = 8 * math.prod(plan.layer.shape) * plan.layer.dtype.itemsize
+
+        def near(kind: Kind, share: float) -> bool:
+            least = float(np.interp(share * dense, *hull))
+            return curves[kind].at(share * dense) <= FAR * least
+
         tasks = [
             as_task(name, method, options, share)
             for method, options in _cheap(plan)
             for share in self._shares(plan, BETWEEN, WIDE_BETWEEN)
         ]
-        tasks = [task for task in tasks if f"{task[1:3]}" in near]
+        tasks = [t for t in tasks if t[1:3] in curves and near(t[1:3], t.share)]
         best = _best_values(found)
+        # A rough fit says too little of what is made of low rank and sparse forms, the rounds being
+        # what it costs: in a large layer it is tried in their place, once they are chosen.
+        later = is_large(math.prod(plan.layer.shape)) and any(m in HEIRS for m, _ in curves)
         return tasks + [
             as_task(name, method, options, share)
             for method, options in plan.methods
@@ -150,6 +157,7 @@ class Search:
             # What suits a matrix says little about kernels: their forms are tried in every width.
             and ("form" in options or _values(options) == best)
             for share in self._shares(plan, COSTLY, WIDE_COSTLY)
+            if "form" in options or not later
         ]
 
     def _shares(self, plan: Plan, grid: Sequence[float], wide: Sequence[float]) -> list[float]:
@@ -166,8 +174,10 @@ class Search:
             found[:] = [c for c in found if c.task != task or c.form is not None]
 
     def _refinements(self) -> list[Task]:
-        tasks = []
-        for task, packed, *_ in self._chosen:
+        """What was chosen, in somewhat other sizes: of the layers that gain the most by them."""
+        gains: list[tuple[float, list[Task]]] = []
+        others: list[tuple[float, Task]] = []
+        for task, packed, _, error, _ in self._chosen:
             plan = self.plans[task.layer]
             dense = 8 * math.prod(plan.layer.shape) * plan.layer.dtype.itemsize
             if self._allowed is None:
@@ -175,10 +185,33 @@ class Search:
             else:
                 left = self._allowed - self._estimated(self._chosen) - HEADROOM
                 shares = [(packed + part * left) / dense for part in PARTS] if left > 0 else []
-            if plan.share is None and (task.method != "dense" or task.options):
-                fitting = (share for share in shares if share < 1 and share <= plan.cap)
-                tasks += [task._replace(share=share) for share in fitting]
-        return tasks
+            shares = [share for share in shares if share < 1 and share <= plan.cap]
+            if plan.share is None and not _as_it_is(task) and shares:
+                same = _Curve(self._of_kind(task))
+                now, then = same.at(packed), same.at(shares[0] * dense)
+                gain = plan.weight * (now - then) if self._allowed else packed - shares[-1] * dense
+                gains.append((gain, [task._replace(share=share) for share in shares]))
+            others += [
+                (plan.weight * error, task._replace(method=method, share=packed / dense))
+                for method in self._heirs(task, 8 * plan.layer.dtype.itemsize * packed / dense)
+            ]
+        gains.sort(key=lambda item: -item[0])
+        others.sort(key=lambda item: -item[0])
+        refined = [task for _, tasks in gains[:MOST_REFINED] for task in tasks]
+        return refined + [task for _, task in others[:MOST_REFINED]]
+
+    def _heirs(self, task: Task, bits_per_weight: float) -> list[str]:
+        """The methods of a large layer that may do better with a structure that was chosen."""
+        plan, options = self.plans[task.layer], dict(task.options)
+        width = options.get("value_bits", WIDEST)
+        if not is_large(math.prod(plan.layer.shape)) or (
+            task.method == "sparse" and bits_per_weight > width  # a number for each weight
+        ):
+            return []
+        return [m for m in HEIRS.get(task.method, ()) if (m, options) in plan.methods]
+
+    def _of_kind(self, task: Task) -> list[Candidate]:
+        return [c for c in self._candidates[task.layer] if c.task[1:3] == task[1:3]]
 
     def add(self, candidates: Iterable[Candidate]) -> None:
         """Take in what came of tasks; a candidate fitted well takes the place of a rough one."""
@@ -282,6 +315,30 @@ class Search:
             f"{(bits - packed) // 8 - alone:,} for names and shapes, {alone:,} for tensors left "
             f"alone; {advice} enough"
         )
+
+
+Kind = tuple[str, tuple[tuple[str, Any], ...]]  # a method and its options
+
+
+def _kinds(found: Sequence[Candidate]) -> list[Kind]:
+    return list(dict.fromkeys(c.task[1:3] for c in found))
+
+
+class _Curve:
+    """The error of a family against its bits, between the sizes that were fitted."""
+
+    def __init__(self, found: Sequence[Candidate]) -> None:
+        points = sorted((c.packed, c.error) for c in found)
+        self._bits = np.log([max(bits, 1) for bits, _ in points])
+        self._errors = np.log([max(error, 1e-300) for _, error in points])
+
+    def at(self, bits: float) -> float:
+        """As powers of the bits; beyond the sizes that were fitted as at the last of them."""
+        return float(np.exp(np.interp(np.log(max(bits, 1)), self._bits, self._errors)))
+
+
+def _as_it_is(task: Task) -> bool:
+    return task.method == "dense" and not task.options
 
 
 def _cheap(plan: Plan) -> list[tuple[str, Mapping[str, Any]]]:

@@ -7,7 +7,7 @@ line in `FAMILIES`. The tests run over that table.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ from sparsecode.layers.factorizations.composite import (
 from sparsecode.layers.factorizations.convolution import Spatial, Tucker
 from sparsecode.layers.factorizations.dense import Dense, fit_dense
 from sparsecode.layers.factorizations.dictionary import Dictionary, fit_dictionary
-from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank
+from sparsecode.layers.factorizations.low_rank import LowRank, fit_low_rank, fit_ranks
 from sparsecode.layers.factorizations.low_rank_plus_sparse import (
     LowRankPlusSparse,
     fit_low_rank_plus_sparse,
@@ -82,15 +82,20 @@ class Family(NamedTuple):
 
     A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
     others get both matrices in float64. `rough` are options of a fit that is good enough to choose
-    among families and sizes. `draws` tells of options whether a fit with them takes a
-    `random_state`. `variants` are the options that a search tries; of a family that is `costly`, at
-    few sizes, the one that did best for the others.
+    among families and sizes, and `rougher` more of them, where `options` allow them, for a large
+    layer. Some rows of that stand for all where rows are `apart`, and `series` makes many fits of
+    one decomposition. `draws` tells of options whether a fit with them takes a `random_state`.
+    `variants` are the options that a search tries; of a family that is `costly`, at few sizes, the
+    one that did best for the others.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
     narrow: bool = False
     rough: Mapping[str, Any] = MappingProxyType({})
+    rougher: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
+    apart: bool = False
+    series: Callable[..., Iterator[Callable[[], Factorization]]] | None = None
     variants: tuple[Mapping[str, Any], ...] = (MappingProxyType({}),)
     costly: bool = False
     draws: Callable[[Mapping[str, Any]], bool] = lambda options: False
@@ -102,11 +107,13 @@ FAMILIES: dict[str, Family] = {
     family.form.kind: family
     for family in (
         Family(Dense, fit_dense),
-        Family(LowRank, fit_low_rank, variants=VALUE_BITS),
+        Family(LowRank, fit_low_rank, series=fit_ranks, variants=VALUE_BITS),
         Family(
             Sparse,
             fit_sparse,
             narrow=True,
+            rougher=lambda options: {} if options.get("refit") is False else {"refit_tol": 0.05},
+            apart=True,
             variants=VALUE_BITS,
             draws=lambda options: options.get("criterion") == "random",
         ),
@@ -114,6 +121,7 @@ FAMILIES: dict[str, Family] = {
             LowRankPlusSparse,
             fit_low_rank_plus_sparse,
             rough={"n_rounds": 3},
+            rougher=lambda options: {"n_rounds": 1, "refit_tol": 0.05},
             variants=VALUE_BITS,
             costly=True,
         ),
@@ -122,6 +130,7 @@ FAMILIES: dict[str, Family] = {
             fit_dictionary,
             draws=lambda options: options.get("learning") != "orthogonal",
             rough={"n_rounds": 5},
+            rougher=lambda options: {} if "learning" in options else {"learning": "orthogonal"},
             variants=VALUE_BITS,
             costly=True,
         ),
@@ -129,9 +138,10 @@ FAMILIES: dict[str, Family] = {
             Codebook,
             fit_codebook,
             narrow=True,
+            apart=True,
             draws=lambda options: options.get("subvector", 1) > 1,
         ),
-        Family(Uniform, fit_uniform, narrow=True),
+        Family(Uniform, fit_uniform, narrow=True, apart=True),
     )
 }
 
@@ -223,13 +233,8 @@ def factorize(
     """
     check_option(method, "method", FAMILIES)
     check_real(budget, "budget", low=0, high=1, open_low=True)
+    check_options(method, options)
     family = FAMILIES[method]
-    fit = family.fit
-    known = list(inspect.signature(fit).parameters)[4:]
-    if unknown := sorted(set(options) - set(known)):
-        raise ValueError(
-            f"method={method!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
-        )
     dtype = layer_dtype(W)
     dense = check_array(W, "W")
     if gram is None:
@@ -240,12 +245,21 @@ def factorize(
     available = int(budget * dense.size * 8 * dtype.itemsize)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
-        form = fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
+        form = family.fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
     del dense, metric  # what they take is for the copies below
     with np.errstate(over="ignore"):
         if not all_finite(form.to_dense()):
             raise RangeError(f"the {method} form of this layer exceeds the range of {dtype}")
     return form
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Options that the family does not have are an error."""
+    known = list(inspect.signature(FAMILIES[method].fit).parameters)[4:]
+    if unknown := sorted(set(options) - set(known)):
+        raise ValueError(
+            f"method={method!r} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+        )
 
 
 def layer_dtype(W: Any) -> np.dtype:
@@ -299,7 +313,11 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
         raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")
     if gram is not None and not np.any(gram):
         return 0.0  # inputs that are all zero: so are the outputs, whatever the weights
-    metric = None if gram is None else second_moment(gram, W.shape[1])
+    return lost_part(W, V, None if gram is None else second_moment(gram, W.shape[1]))
+
+
+def lost_part(W: np.ndarray, V: np.ndarray, metric: np.ndarray | None) -> float:
+    """`output_error` of arrays that fit, in a moment in units."""
     unit = unit_of(max(magnitude(W), magnitude(V)), np.float64)
     lost = whole = 0.0
     step = max(64, 2**16 // W.shape[1])

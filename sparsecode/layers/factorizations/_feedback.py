@@ -6,15 +6,53 @@ Rounding and pruning are one loop here: what differs is the rule by which a colu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+
+from sparsecode.layers.factorizations._grid import inverse
 
 BLOCK = 128
 TILE = 512  # rows at a time, so that a product of two blocks takes little memory
 
 Rule = Callable[[np.ndarray, int], np.ndarray]
-Choose = Callable[[np.ndarray, slice], Rule]
+
+
+class ColumnsRule(NamedTuple):
+    """A rule for all columns of a block at once: the nearest on a grid, where an entry is kept.
+
+    Arrays are of the shape of the block.
+    """
+
+    kept: np.ndarray
+    steps: np.ndarray
+    origins: np.ndarray
+    bits: int
+    codes: np.ndarray  # uint8, out
+
+    def settle(self, misses: np.ndarray, given: np.ndarray, coupling: np.ndarray) -> None:
+        """In place: on entry the best weights, in the end what rounding them left."""
+        from sparsecode.solvers._kernels.grids import round_columns
+
+        dtype = misses.dtype
+        steps, origins = (
+            np.ascontiguousarray(some, dtype=dtype) for some in (self.steps, self.origins)
+        )
+        round_columns(
+            misses,
+            np.ascontiguousarray(given),
+            np.ascontiguousarray(coupling),
+            np.ascontiguousarray(self.kept, dtype=np.uint8),
+            steps,
+            inverse(steps, dtype),
+            origins,
+            2**self.bits - 1,
+            self.codes,
+        )
+
+
+Choose = Callable[[np.ndarray, slice], Rule | ColumnsRule]
 
 
 def error_feedback(
@@ -41,8 +79,9 @@ def error_feedback(
         last to the first, with the slice they stand in and the weights `V` (m, width) that are
         best now that all columns behind the block are settled. It gives the rule by which the
         columns of the block are settled, again from the last to the first: ``rule(v, k)`` is what
-        column `k` becomes, where `v` (m,) is the best weights by then. Settling ``v[i]`` at `q`
-        raises the error by ``(root[k, k] * (v[i] - q)) ** 2``.
+        column `k` becomes, where `v` (m,) is the best weights by then; or a `ColumnsRule` that says
+        it for all of them. Settling ``v[i]`` at `q` raises the error by
+        ``(root[k, k] * (v[i] - q)) ** 2``.
     width : int, default=128
         Columns that are chosen together: the group for N:M.
 
@@ -72,6 +111,11 @@ def error_feedback(
             corner, moved.T, trans="T", lower=True, overwrite_b=True, check_finite=False
         ).T.astype(A.dtype, copy=False)
         rule, low, high = choose(best, columns), columns.start, columns.stop
+        if isinstance(rule, ColumnsRule):
+            misses = np.ascontiguousarray(A[:, columns])
+            rule.settle(misses, given, np.triu((corner / diagonal[columns]).T, 1))
+            A[:, columns] = misses
+            continue
         for k in range(high - 1, low - 1, -1):
             if k + 1 < high:
                 A[:, k] += A[:, k + 1 : high] @ (root[k + 1 : high, k] / diagonal[k])

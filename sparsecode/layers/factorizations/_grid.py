@@ -8,7 +8,6 @@ import numpy as np
 
 SHRINK = 12  # spacings that are tried, as parts of the one that clips nothing
 REFINE = 2  # least-squares steps after the best of them
-_TILE = 1 << 17  # entries at a time, so that they stay in the cache
 
 
 class Groups(NamedTuple):
@@ -90,11 +89,18 @@ class Grid(NamedTuple):
 
 def nearest(X: np.ndarray, step: np.ndarray, origin: np.ndarray, bits: int) -> np.ndarray:
     """The codes, as floats, of what is nearest on the grid."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        inverse = np.where(step != 0, 1 / step, 0).astype(X.dtype)
-        inverse[~np.isfinite(inverse)] = 0
-        codes = np.rint(X * inverse + origin)
+    parts = inverse(step, X.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        codes = np.rint(X * parts + origin)
     return np.clip(codes, 0, 2**bits - 1, out=codes)
+
+
+def inverse(step: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """One over the steps, 0 where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        found = np.where(step != 0, 1 / step, 0).astype(dtype)
+    found[~np.isfinite(found)] = 0
+    return found
 
 
 def common_exponent(X: np.ndarray, bits: int) -> int:
@@ -160,20 +166,14 @@ def _better(
 
 def _fit(X: np.ndarray, weights: np.ndarray | None, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """The weighted error of each row, and the step that is best for its codes."""
-    error, product, square = (np.zeros(len(X)) for _ in range(3))
-    step, origin = grid.steps(X.dtype)[:, None], grid.origins(X.dtype)[:, None]
-    width = min(X.shape[1], _TILE)
-    height = max(1, _TILE // max(1, width))
-    for start in range(0, len(X), height):
-        rows = slice(start, start + height)
-        for first in range(0, X.shape[1], width):
-            tile = X[rows, first : first + width]
-            code = nearest(tile, step[rows], origin[rows], grid.bits) - origin[rows]
-            weighted = code if weights is None else code * weights[rows, first : first + width]
-            product[rows] += np.einsum("ij,ij->i", weighted, tile)
-            square[rows] += np.einsum("ij,ij->i", weighted, code)
-            miss = tile - step[rows] * code
-            heavy = miss if weights is None else miss * weights[rows, first : first + width]
-            error[rows] += np.einsum("ij,ij->i", heavy, miss)
-    current = step[:, 0].astype(np.float64)
+    from sparsecode.solvers._kernels.grids import round_groups
+
+    error, product, square = (np.empty(len(X)) for _ in range(3))
+    step, origin = grid.steps(X.dtype), grid.origins(X.dtype)
+    counted = np.ones((1, 1), X.dtype) if weights is None else np.ascontiguousarray(weights)
+    round_groups(
+        np.ascontiguousarray(X), counted, weights is not None, step, inverse(step, X.dtype),
+        origin, 2**grid.bits - 1, error, product, square,
+    )  # fmt: skip
+    current = step.astype(np.float64)
     return error, np.divide(product, square, out=current, where=square > 0)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode.layers.factorizations._feedback import BLOCK, Rule, error_feedback
-from sparsecode.layers.factorizations._grid import Grid, common_exponent, nearest
+from sparsecode.layers.factorizations._feedback import BLOCK, ColumnsRule, error_feedback
+from sparsecode.layers.factorizations._grid import Grid, common_exponent
 from sparsecode.layers.factorizations._values import (
     Codes,
     Format,
@@ -41,7 +41,10 @@ def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
         grid = format_.grid(W, costs, exponent)
     codes = np.empty(W.shape, dtype=np.uint8)
 
-    def choose(V: np.ndarray, columns: slice) -> Rule:
+    settled: list[tuple[slice, np.ndarray]] = []
+
+    def choose(V: np.ndarray, columns: slice) -> ColumnsRule:
+        columns = slice(columns.start, columns.start + V.shape[1])
         found, first = grid, 0
         if following:
             first = columns.start // groups.size
@@ -52,22 +55,21 @@ def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:
             if grid.zeros is not None and found.zeros is not None:
                 grid.zeros.reshape(-1, along)[:, here] = found.zeros.reshape(len(V), -1)
         of_groups = found.steps(V.dtype), found.origins(V.dtype)
+        group = np.arange(columns.start, columns.stop) // groups.size - first
         steps, origins = (
-            some.reshape(len(V), -1) if groups.inside_rows else groups.spread(some)
+            some.reshape(len(V), -1)[:, group]
+            if groups.inside_rows
+            else np.broadcast_to(groups.spread(some), V.shape)
             for some in of_groups
         )
-
-        def rule(v: np.ndarray, k: int) -> np.ndarray:
-            group = k // groups.size - first if groups.inside_rows else 0
-            step, origin = steps[:, group], origins[:, group]
-            code = nearest(v, step, origin, bits)
-            codes[:, k] = code
-            return step * (code - origin)
-
-        return rule
+        settled.append((columns, np.empty(V.shape, dtype=np.uint8)))
+        kept = np.ones(V.shape, dtype=np.uint8)
+        return ColumnsRule(kept, steps, origins, bits, settled[-1][1])
 
     width = groups.size * (BLOCK // groups.size) if following else BLOCK
     error_feedback(W, root, choose, width=width)
+    for columns, some in settled:
+        codes[:, columns] = some
     return Codes(codes, grid, format_.group, format_.dtype)
 
 
@@ -83,23 +85,34 @@ def on_support(V: np.ndarray, support: np.ndarray, root: np.ndarray, format_: Fo
     place = np.cumsum(support, axis=None).reshape(support.shape) - 1
     codes = start.codes.copy()
 
-    def rule(v: np.ndarray, k: int) -> np.ndarray:
-        kept = support[:, k]
-        at = place[kept, k]
-        code = nearest(v[kept], steps[at], origins[at], start.grid.bits)
-        codes[at] = code
-        settled = np.zeros_like(v)
-        settled[kept] = steps[at] * (code - origins[at])
-        return settled
+    settled: list[tuple[slice, np.ndarray]] = []
 
-    error_feedback(V, root, lambda V, columns: rule)
+    def choose(V: np.ndarray, columns: slice) -> ColumnsRule:
+        kept = support[:, columns]
+        at = place[:, columns][kept]
+        step, origin = np.zeros_like(V), np.zeros_like(V)
+        step[kept], origin[kept] = steps[at], origins[at]
+        settled.append((columns, np.zeros(kept.shape, dtype=np.uint8)))
+        return ColumnsRule(kept, step, origin, start.grid.bits, settled[-1][1])
+
+    error_feedback(V, root, choose)
+    for columns, some in settled:
+        kept = support[:, columns]
+        codes[place[:, columns][kept]] = some[kept]
     return dataclasses.replace(start, codes=codes)
 
 
-def store_matrix(X: np.ndarray, root: np.ndarray | None, format_: Format) -> Values:
-    """A matrix as its format says: by error feedback where there are codes and a metric."""
+def store_matrix(
+    X: np.ndarray, root: np.ndarray | None, format_: Format, *, rough: bool = False
+) -> Values:
+    """A matrix as its format says: by error feedback where there are codes and a metric.
+
+    Or to the nearest where that turns out better, which happens, and which a rough one leaves out.
+    """
     if root is None or format_.bits in (None, 16):
         return format_.store(X)
+    if rough:
+        return with_feedback(X, root, format_)
     found = with_feedback(X, root, format_), format_.store(X, _squares(root))
     return _best(found, lambda values: decoded(values) - X, root)
 
@@ -122,7 +135,8 @@ def store_entries(
 
 def _squares(root: np.ndarray) -> np.ndarray:
     """The diagonal of the moment."""
-    return np.array([row[: i + 1] @ row[: i + 1] for i, row in enumerate(root)])
+    lower = np.tril(root)
+    return np.einsum("ij,ij->i", lower, lower)
 
 
 def _on(per_column: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -20,12 +20,13 @@ from sparsecode.layers.factorizations._base import (
     balanced,
     check_parts,
     checked_shape,
+    computing_dtype,
     prefixed,
     unprefixed,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
 from sparsecode.layers.factorizations._positions import way_bits
-from sparsecode.layers.factorizations._refit import refit
+from sparsecode.layers.factorizations._refit import TOLERANCE, refit
 from sparsecode.layers.factorizations._rounding import store_entries, store_matrix
 from sparsecode.layers.factorizations._values import (
     Format,
@@ -184,7 +185,7 @@ def _stored(
     DH = D if gram is None else D @ gram
     metric = DH @ D.T
     free = np.linalg.lstsq(metric, DH @ W.T, rcond=None)[0].T
-    codes = refit(free, support, metric)
+    codes = refit(free, support, metric, tol=TOLERANCE[computing_dtype(format_.dtype)])
     values = store_entries(codes, support, cholesky(metric), format_)
     return Dictionary(Sparse(values, support), dictionary)
 

@@ -2,10 +2,13 @@ r"""Low rank: :math:`W' = L R`, the best one in the metric of the layer's inputs
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._validation import check_option, check_unused
@@ -38,7 +41,7 @@ from sparsecode.layers.factorizations.convolution import (
     fit_spatial,
     fit_tucker,
 )
-from sparsecode.solvers import weighted_svd
+from sparsecode.solvers import weighted_spectrum, weighted_svd
 
 ROUNDS = 2  # in which each factor is refitted to the rounded other
 
@@ -157,11 +160,43 @@ def fit_low_rank(
         fit = fit_spatial if form == "spatial" else fit_tucker
         return fit(W, gram, budget, format_, check_kernel(kernel_shape, W.shape[1]))
     check_unused("form='matrix'", kernel_shape=kernel_shape)
-    rank = largest_rank(W.shape, budget, format_)
-    if rank < 1:
-        raise BudgetError(f"rank 1 of a {W.shape} layer does not fit into {budget} bits")
-    left, right, _ = weighted_svd(W, gram, rank)
+    left, right, _ = weighted_svd(W, gram, _rank_within(W.shape, budget, format_))
     return stored_factors(W, left, right, gram, format_)
+
+
+def fit_ranks(
+    W: np.ndarray,
+    gram: np.ndarray | None,
+    dtype: np.dtype,
+    asked: Sequence[tuple[int, Mapping[str, Any]]],
+) -> Iterator[Callable[[], LowRank]]:
+    """`fit_low_rank` for many budgets and widths, roughly, from one decomposition.
+
+    Ranks of more numbers than the layer has are none: rounding the layer itself is better.
+    """
+    U = weighted_spectrum(W, gram).U
+    problem: list[Rounding] = []
+
+    def fit(budget: int, value_bits: Any = None) -> LowRank:
+        format_ = check_format(dtype, value_bits)
+        rank = _rank_within(W.shape, budget, format_)
+        if rank * sum(W.shape) > W.size:
+            raise BudgetError(f"rank {rank} of a {W.shape} layer has more numbers than the layer")
+        left = U[:, :rank]
+        if format_.plain:
+            return stored_factors(W, left, left.T @ W, gram, format_)
+        if not problem:
+            problem.append(Rounding.of(W, gram))
+        return problem[0].stored(left, left.T @ W, format_, n_rounds=1)
+
+    return (partial(fit, budget, **options) for budget, options in asked)
+
+
+def _rank_within(shape: tuple[int, int], budget: int, format_: Format) -> int:
+    rank = largest_rank(shape, budget, format_)
+    if rank < 1:
+        raise BudgetError(f"rank 1 of a {shape} layer does not fit into {budget} bits")
+    return rank
 
 
 def _metric(metric: str | None, gram: np.ndarray | None) -> np.ndarray | None:
@@ -178,34 +213,71 @@ def _metric(metric: str | None, gram: np.ndarray | None) -> np.ndarray | None:
 def stored_factors(
     W: np.ndarray, left: np.ndarray, right: np.ndarray, gram: np.ndarray | None, format_: Format
 ) -> LowRank:
-    """The factors as they are stored, each refitted to what rounding has made of the other.
+    """The factors as they are stored, each refitted to what rounding has made of the other."""
+    if format_.plain:
+        return LowRank(*(format_.store(factor) for factor in balanced(left, right)))
+    return Rounding.of(W, gram).stored(left, right, format_)
+
+
+class Rounding(NamedTuple):
+    """What the rounding of factors of `W` asks for, whatever their rank and their width.
 
     With ``W ~ left @ right`` and the one factor rounded, the other is a problem of least squares:
     ``right = left^+ W`` whatever the metric, and ``left = W H right^T (right H right^T)^+``.
     """
-    left, right = balanced(left, right)
-    if format_.plain:
-        return LowRank(format_.store(left), format_.store(right))
-    # Columns of length one: what rounding costs is then spread over them as it can be told.
-    lengths = np.linalg.norm(left, axis=0)
-    lengths[lengths == 0] = 1
-    left, right = left / lengths, right * lengths[:, None]
-    unit = unit_of(magnitude(W), np.float64)
-    W, right = to_units(W, unit), to_units(right, unit)
-    root = None if gram is None else cholesky(gram.copy())
-    WH = W if gram is None else W @ gram
-    metric = right @ (right.T if gram is None else gram @ right.T)
-    best: tuple[float, Values, Values] | None = None
-    for _ in range(ROUNDS):
-        stored_left = store_matrix(left, cholesky(metric), format_)
-        right = np.linalg.lstsq(decoded(stored_left).astype(np.float64), W, rcond=None)[0]
-        stored_right = store_matrix(right, root, format_)
-        right = decoded(stored_right).astype(np.float64)
-        miss = W - decoded(stored_left) @ right
-        error = float(np.sum(miss * (miss if gram is None else miss @ gram)))
-        if best is None or error < best[0]:
-            best = error, stored_left, stored_right
-        metric = right @ (right.T if gram is None else gram @ right.T)
-        left = np.linalg.lstsq(metric, (WH @ right.T).T, rcond=None)[0].T
-    assert best is not None
-    return LowRank(best[1], shifted(best[2], int(np.frexp(unit)[1]) - 1))
+
+    W: np.ndarray  # in units
+    unit: float
+    gram: np.ndarray | None
+    root: np.ndarray | None  # of the moment, by Cholesky
+    WH: np.ndarray
+    energy: float
+
+    @classmethod
+    def of(cls, W: np.ndarray, gram: np.ndarray | None) -> Rounding:
+        """For a layer and the moment of its inputs."""
+        unit = unit_of(magnitude(W), np.float64)
+        W = to_units(W, unit)
+        WH = W if gram is None else W @ gram
+        root = None if gram is None else cholesky(gram.copy())
+        return cls(W, unit, gram, root, WH, float(np.vdot(WH, W)))
+
+    def stored(
+        self, left: np.ndarray, right: np.ndarray, format_: Format, n_rounds: int = ROUNDS
+    ) -> LowRank:
+        """Each factor rounded, and refitted to the rounded other, in turn."""
+        left, right = balanced(left, right)
+        # Columns of length one: what rounding costs is then spread over them as it can be told.
+        lengths = np.linalg.norm(left, axis=0)
+        lengths[lengths == 0] = 1
+        left, right = left / lengths, to_units(right * lengths[:, None], self.unit)
+        metric = self._moment(right)
+        best: tuple[float, Values, Values] | None = None
+        rough = n_rounds == 1
+        for number in range(n_rounds):
+            stored_left = store_matrix(left, cholesky(metric), format_, rough=rough)
+            L = decoded(stored_left).astype(np.float64)
+            right = least_squares(L.T @ L, L.T @ self.W, L, self.W)
+            stored_right = store_matrix(right, self.root, format_, rough=rough)
+            right = decoded(stored_right).astype(np.float64)
+            metric, pull = self._moment(right), self.WH @ right.T
+            # Of ||W - L R||^2 in the metric, without another product of the size of the layer.
+            error = self.energy - 2 * np.vdot(pull, L) + np.vdot(L.T @ L, metric)
+            if best is None or error < best[0]:
+                best = float(error), stored_left, stored_right
+            if number + 1 < n_rounds:
+                left = least_squares(metric, pull.T, metric, pull.T).T
+        assert best is not None
+        return LowRank(best[1], shifted(best[2], int(np.frexp(self.unit)[1]) - 1))
+
+    def _moment(self, right: np.ndarray) -> np.ndarray:
+        return right @ (right.T if self.gram is None else self.gram @ right.T)
+
+
+def least_squares(square: np.ndarray, pull: np.ndarray, A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """``square^-1 pull`` by Cholesky's method, or ``A^+ B`` where that loses half of the digits."""
+    factor, failed = scipy.linalg.lapack.dpotrf(square, lower=1)
+    pivots = np.diag(factor)
+    if failed or pivots.min() < 1e-4 * pivots.max():  # their ratio bounds the root of the condition
+        return np.linalg.lstsq(A, B, rcond=None)[0]
+    return scipy.linalg.lapack.dpotrs(factor, pull, lower=1)[0]

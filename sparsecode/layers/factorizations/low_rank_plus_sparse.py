@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -20,11 +20,12 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     check_parts,
     checked_shape,
+    computing_dtype,
     prefixed,
     unprefixed,
 )
 from sparsecode.layers.factorizations._positions import largest_count
-from sparsecode.layers.factorizations._refit import refit, refitted
+from sparsecode.layers.factorizations._refit import TOLERANCE, refit, refitted
 from sparsecode.layers.factorizations._supports import Pattern, importance
 from sparsecode.layers.factorizations._values import Format, check_format, decoded
 from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
@@ -34,7 +35,8 @@ from sparsecode.solvers.weighted import gram_root
 
 AT_REST = 1e-4  # a round in the full metric that gains no more is the last
 INNER = 6  # conjugate gradients in a round; the last refit goes to the end
-FIRST_ROUNDS = 5  # for each share of the bits, before all but the best are dropped
+# For each share of the bits, of OATS and in the full metric, before all but the best are dropped.
+FIRST_ROUNDS, FIRST_FULL = 5, 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,13 +124,15 @@ def fit_low_rank_plus_sparse(
     n_rounds: int = 20,
     metric: str | None = None,
     start: str = "oats",
+    refit_tol: float | None = None,
     value_bits: int | str | None = None,
 ) -> LowRankPlusSparse:
     """Alternate the exact low-rank step and a sparse step that never makes the error larger.
 
     `low_rank_share` is the share of the bits that the low-rank part gets. None tries a tenth, a
     quarter and a half, which brackets what OATS (2024) found best; the best of them after a few
-    rounds goes on. `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores both parts so; the
+    rounds goes on. `refit_tol` is the part of each row's gradient that the last refit of the sparse
+    part may leave. `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores both parts so; the
     sparse part is then fitted to what rounding has left of the other.
     """
     format_ = check_format(dtype, value_bits)
@@ -139,6 +143,8 @@ def fit_low_rank_plus_sparse(
     if low_rank_share is not None:
         check_real(low_rank_share, "low_rank_share", low=0, high=1, open_low=True, open_high=True)
     check_int(n_rounds, "n_rounds")
+    tol = TOLERANCE[computing_dtype(dtype)] if refit_tol is None else refit_tol
+    check_real(tol, "refit_tol", low=0, high=1, open_low=True, open_high=True)
     unit = unit_of(magnitude(W), np.float64)
     W = to_units(W, unit)
     sizes_of_inputs = None if gram is None else np.sqrt(np.maximum(np.diag(gram), 0))
@@ -148,10 +154,13 @@ def fit_low_rank_plus_sparse(
         shares = (share,)
     sizes = dict(_sizes(W.shape, budget, format_, share) for share in shares)
     running = [
-        _Running(W, gram if metric == "full" else None, sizes_of_inputs, rank, count, S)
+        _Running(
+            W, gram if metric == "full" else None, sizes_of_inputs, rank, count, S,
+            computing_dtype(dtype),
+        )
         for rank, count in sizes.items()
         if rank >= 1 and count >= 1
-    ]
+    ]  # fmt: skip
     if not running:
         raise BudgetError(
             f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits"
@@ -160,17 +169,17 @@ def fit_low_rank_plus_sparse(
     if len(running) > 1:  # a few rounds tell the shares apart; the rest is for the best of them
         floor = np.finfo(np.float64).eps * _energy(W, gram)  # what is exact but for rounding
         first = min(n_rounds, FIRST_ROUNDS)
-        best = min(running, key=lambda each: max(each.after(first).error, floor))
-    left, right, S, support, _ = best.after(n_rounds)
+        best = min(running, key=lambda each: max(each.after(first, FIRST_FULL).error, floor))
+    left, right, S, support, _ = best.after(n_rounds, n_rounds)
     if metric == "full":
-        S = refitted(W - left @ right, support, gram, start=S.copy())
+        S = refitted(W - left @ right, support, gram, start=S.copy(), tol=tol)
     W = from_units(W, unit, name="the layer")
     right, S = from_units(right, unit, name="a factor"), from_units(S, unit, name="the sparse part")
     measured = gram if metric == "full" else None
     low_rank = stored_factors(W - S, left, right, measured, format_)
     if not format_.plain:
         left, right = (factor.astype(np.float64) for factor in low_rank.factors())
-        S = refit(W - left @ right, support, measured)
+        S = refit(W - left @ right, support, measured, tol=tol)
     return LowRankPlusSparse(low_rank, from_support(S, support, format_, measured))
 
 
@@ -219,15 +228,16 @@ class _Running:
         rank: int,
         count: int,
         S: np.ndarray | None,
+        precision: np.dtype,
     ) -> None:
         if S is not None:
             S = np.where(Pattern().choose(np.abs(S), count), S, 0)
-        self._W, self._gram, self._done = W, gram, 0
+        self._W, self._gram, self._done, self._precision = W, gram, 0, precision
         self._oats = diagonal_rounds(W, sizes, rank, count, S)
         self._last: Split | None = None
 
-    def after(self, n_rounds: int) -> Split:
-        """What so many rounds of the one and at most as many of the other come to."""
+    def after(self, n_rounds: int, most: int) -> Split:
+        """What so many rounds of the one and at most so many of the other come to."""
         more = list(islice(self._oats, n_rounds - self._done))
         self._done += len(more)
         self._last = last = more[-1] if more else self._last
@@ -235,7 +245,8 @@ class _Running:
         if self._gram is None:
             return last
         before = np.inf
-        for round_ in islice(full_rounds(self._W, self._gram, last), n_rounds):
+        rounds = full_rounds(self._W, self._gram, last, self._precision)
+        for round_ in islice(rounds, most):
             last = round_
             if before - last.error < AT_REST * before:
                 break
@@ -269,29 +280,38 @@ def diagonal_rounds(
         yield Split(left, right, S, support, error)
 
 
-def full_rounds(W: np.ndarray, gram: np.ndarray, start: Split) -> Iterator[Split]:
+def full_rounds(
+    W: np.ndarray, gram: np.ndarray, start: Split, precision: Any = np.float64
+) -> Iterator[Split]:
     """The exact low-rank step, then a refit of the sparse part: on its support, or on a new one.
 
     The new support is that of the largest entries after a step against the gradient in units of
     the diagonal; it stays only if it is the better one, so no round is worse than the one before.
+    Conjugate gradients are taken in `precision`.
     """
     rank, count = start.left.shape[1], int(np.count_nonzero(start.support))
     S, support = start.S, start.support
     diagonal = np.where(np.diag(gram) > 0, np.diag(gram), 1)
     root = gram_root(gram, W.shape[1]) if W.shape[0] > W.shape[1] else None
+    short = gram.astype(precision, copy=False)
+
+    def refit_inside(support: np.ndarray) -> np.ndarray:
+        inside = np.where(support, S, 0).astype(precision)
+        target = rest.astype(precision, copy=False)
+        inside = refitted(target, support, short, start=inside, tol=1e-2, max_iter=INNER)
+        return inside.astype(np.float64, copy=False)
+
     while True:
         left = _leading(W - S, rank, gram, root)
         right = left.T @ (W - S)
         rest = W - left @ right
-        S = refitted(rest, support, gram, start=S.copy(), tol=1e-2, max_iter=INNER)
+        S = refit_inside(support)
         best = _energy(rest - S, gram)
         for point in (S + (rest - S) @ gram / diagonal, rest):
             other = Pattern().choose(importance(point, gram), count)
             if np.array_equal(other, support):
                 continue
-            trial = refitted(
-                rest, other, gram, start=np.where(other, S, 0), tol=1e-2, max_iter=INNER
-            )
+            trial = refit_inside(other)
             if (value := _energy(rest - trial, gram)) < best:
                 best, S, support = value, trial, other
                 break

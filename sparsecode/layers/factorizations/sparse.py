@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_bool, check_int, check_option, check_unused
+from sparsecode._validation import check_bool, check_int, check_option, check_real, check_unused
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -148,11 +148,13 @@ def fit_sparse(
     threshold: str | None = None,
     n_stages: int | None = None,
     refit: bool = True,
+    refit_tol: float | None = None,
     value_bits: int | str | None = None,
     random_state: Any = None,
 ) -> Sparse:
     """The most important weights that fit the budget, refitted on their support.
 
+    `refit_tol` is the part of each row's gradient that the refit may leave (`refit`).
     `value_bits` of 1 to 8, 16, "float16" or "bfloat16" stores them so.
     """
     criterion = _check_criterion(criterion, gram)
@@ -173,13 +175,16 @@ def fit_sparse(
     )  # fmt: skip
     count = allowed.cells(W.shape, room(allowed), budget)
     stages = 1 if n_stages is None else check_int(n_stages, "n_stages")
-    check_bool(refit, "refit")
+    if not check_bool(refit, "refit"):
+        check_unused("refit=False", refit_tol=refit_tol)
+    if refit_tol is not None:
+        check_real(refit_tol, "refit_tol", low=0, high=1, open_low=True, open_high=True)
     unit = unit_of(magnitude(W), W.dtype)
     W = to_units(W, unit)
     seed = 0 if random_state is None else random_state
     V, support = _pruned(W, gram, allowed, count, criterion, stages, seed)
     if refit:
-        V = refitted(W, support, gram, start=V)
+        V = refitted(W, support, gram, start=V, tol=refit_tol)
     return from_support(from_units(V, unit, name="the refitted weights"), support, format_, gram)
 
 
