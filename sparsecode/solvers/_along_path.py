@@ -13,6 +13,7 @@ from sparsecode.solvers._pareto import Ball
 from sparsecode.solvers._products import Point, Products, inner, norm
 from sparsecode.solvers.homotopy import Breakpoint, _breakpoints
 
+ROUNDING = 8 * float(np.finfo(np.float64).eps)  # that may not end outside the constraint
 SMALL = 10_000  # entries of a matrix whose path is followed without being asked
 
 
@@ -28,7 +29,8 @@ def is_small(A: Products) -> bool:
 
 
 def within_residual(A: Products, y: np.ndarray, sigma: float, tol: float) -> Iterator[Point]:
-    """The one point of the path whose residual is `sigma`; at 0, its end."""
+    """The one point of the path whose residual is `sigma`, but for rounding; at 0, its end."""
+    sigma *= 1 - ROUNDING
     last = None
     for before, after in pairwise(_path(A, y)):
         last = before, after
