@@ -40,8 +40,9 @@ class Point(NamedTuple):
 
 
 def inner(u: np.ndarray, v: np.ndarray) -> float:
-    """The real inner product."""
-    return float(np.vdot(u, v).real)
+    """The real inner product; a BLAS may start threads for it, which is slow on a busy machine."""
+    letters = "ij"[: u.ndim]
+    return float(np.einsum(f"{letters},{letters}->", u.conj(), v).real)
 
 
 def norm(u: np.ndarray) -> float:
