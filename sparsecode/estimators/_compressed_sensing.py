@@ -79,9 +79,8 @@ class CompressedSensing(Transformer):
     n_measurements : int, optional
         Measurements of a signal; half the number of features by default. Leave it out where
         `sensing` is a matrix or an operator.
-    sensing : {"gaussian", "bernoulli", "dct", "fft", "hadamard"}, array or operator, \
-            default="gaussian"
-        How `A` (n_measurements, n_features) is drawn, or `A` itself: entries N(0, 1/m); entries
+    sensing : {"gaussian", "bernoulli", "dct", "fft", "hadamard"}, array or operator
+        How `A` (n_measurements, n_features) is drawn, or `A` itself; "gaussian" by default: entries N(0, 1/m); entries
         ``+-1/sqrt(m)``; rows of the orthonormal discrete cosine, of the unitary Fourier (complex,
         of the ``n_features // 2 + 1`` frequencies that tell real signals apart), or of the
         orthonormal Walsh-Hadamard transform; a dense or sparse array; a
@@ -94,8 +93,8 @@ class CompressedSensing(Transformer):
         `operators.concatenation`; or a fitted estimator with `components_`, such as `KSVD`.
         `sklearn.base.clone` forgets what an estimator was fitted to: for a grid search give its
         `components_`, or wrap it in `sklearn.frozen.FrozenEstimator`.
-    solver : {"auto", "amp", "basis_pursuit", "bpdn", "cosamp", "fista", "htp", "iht", "omp", \
-            "subspace_pursuit"}, default="auto"
+    solver : str, default="auto"
+        "auto" or one of the names above.
         The problem of the recovery, as above. A parameter that it does not use is an error.
         ``"auto"`` is `bpdn` where `sigma` is given, `fista` where `alpha` or `alpha_ratio` is, and
         else `omp`.

@@ -8,10 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._validation import check_unused
-from sparsecode.layers.factorizations import Bits, Dictionary, factorize, unpack
-from sparsecode.layers.factorizations._base import check_parts, part, prefixed, unprefixed
-from sparsecode.layers.factorizations._values import packed, stored_bits
+from sparsecode.layers.factorizations import (
+    DAMPING,
+    Bits,
+    Dictionary,
+    damped,
+    factorize,
+    layer_dtype,
+    unpack,
+)
+from sparsecode.layers.factorizations._base import check_parts, prefixed, unprefixed
+from sparsecode.layers.factorizations._values import (
+    format_of,
+    packed,
+    part_names,
+    stored_bits,
+    unpacked,
+)
+from sparsecode.layers.factorizations.dictionary import coded
 from sparsecode.layers.factorizations.sparse import Sparse
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES
 
@@ -42,16 +56,18 @@ class SharedDictionary:
     def bits(self) -> Bits:
         """The codes of every layer, and the atoms once."""
         codes = sum((form.codes.bits() for form in self.forms), Bits())
-        return codes + Bits(codebook=stored_bits(self.forms[0].dictionary).total)
+        atoms = stored_bits(self.forms[0].dictionary)
+        return codes + Bits(codebook=atoms.values, scales=atoms.scales)
 
     def pack(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """``dictionary``, and the arrays of each layer's codes under its number."""
-        arrays, metas = packed(dictionary=self.forms[0].dictionary)[0], []
+        arrays, shared = packed(dictionary=self.forms[0].dictionary)
+        metas = []
         for index, form in enumerate(self.forms):
             codes, meta = form.codes.pack()
             arrays |= prefixed(str(index), codes)
             metas.append(meta)
-        return arrays, {"layers": metas}
+        return arrays, shared | {"layers": metas}
 
     @classmethod
     def unpack(
@@ -68,15 +84,19 @@ class SharedDictionary:
         ValueError
             If the arrays do not fit together, or the layers take more than `max_bytes` when dense.
         """
-        metas, arrays = meta.get("layers"), dict(arrays)
+        metas, arrays, meta = meta.get("layers"), dict(arrays), dict(meta)
         if not (isinstance(metas, list) and metas and all(isinstance(m, dict) for m in metas)):
             raise ValueError(f"the packed layers are {metas!r}; they have to be a list of mappings")
-        dictionary, forms, names = part(arrays, "dictionary", 2), [], ["dictionary"]
+        dictionary, forms = unpacked(arrays, meta, "dictionary", 2), []
+        shared = {key: meta[key] for key in ("dictionary",) if key in meta}
+        atoms = part_names(shared, "dictionary")
+        names = list(atoms)
         for index, described in enumerate(metas):
             codes = unprefixed(str(index), arrays)
             names += prefixed(str(index), codes)
-            whole = {"dictionary": dictionary, **prefixed("codes", codes)}
-            form = unpack(whole, {**described, "kind": Dictionary.kind}, max_bytes=max_bytes)
+            whole = {**{name: arrays[name] for name in atoms}, **prefixed("codes", codes)}
+            described = {**described, **shared, "kind": Dictionary.kind}
+            form = unpack(whole, described, max_bytes=max_bytes)
             assert isinstance(form, Dictionary)
             forms.append(Dictionary(form.codes, dictionary))
         check_parts(arrays, *names)
@@ -103,7 +123,8 @@ def factorize_shared(
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the inputs that they share.
     **options
-        As `factorize` has them for ``"dictionary"`` but `value_bits`, and `damping`.
+        As `factorize` has them for ``"dictionary"``, and `damping`. Codes of few bits get grids of
+        their own in every layer.
 
     Returns
     -------
@@ -125,7 +146,6 @@ def factorize_shared(
     >>> shared.forms[0].dictionary is shared.forms[1].dictionary
     True
     """
-    check_unused("factorize_shared", value_bits=options.pop("value_bits", None))
     arrays = [np.asarray(W) for W in Ws]
     if not arrays:
         raise ValueError("Ws is empty; give at least one layer")
@@ -134,15 +154,35 @@ def factorize_shared(
     if len({(W.shape[1], W.dtype.newbyteorder("=")) for W in arrays}) > 1:
         described = ", ".join(f"{W.shape} {W.dtype}" for W in arrays)
         raise ValueError(f"the layers have to share their inputs and dtype, got {described}")
-    whole = factorize(np.concatenate(arrays), "dictionary", budget=budget, gram=gram, **options)
-    assert isinstance(whole, Dictionary)
+    whole = np.concatenate(arrays)
+    size, share = 8 * whole.size * layer_dtype(whole).itemsize, budget
+    while True:
+        fitted = factorize(whole, "dictionary", budget=share, gram=gram, **options)
+        assert isinstance(fitted, Dictionary)
+        shared = _split(whole, [len(W) for W in arrays], fitted, gram, options.get("damping"))
+        excess = shared.bits().total - int(budget * size)
+        if excess <= 0:
+            return shared
+        # Packed apart, the layers take more padding, and scales where one ends within a group.
+        share = max(share - (excess + 1) / size, np.finfo(float).tiny)
+
+
+def _split(
+    whole: np.ndarray, heights: Sequence[int], fitted: Dictionary, gram: Any, damping: float | None
+) -> SharedDictionary:
+    """The forms of layers that were fitted as one."""
+    values, support = fitted.codes.values, fitted.codes.support
+    kept = np.concatenate([[0], np.cumsum(support.sum(axis=1))])
+    format_ = format_of(values)
+    metric = damped(gram, whole.shape[1], DAMPING if damping is None else damping)
     forms, first = [], 0
-    values = whole.codes.values
-    assert isinstance(values, np.ndarray)
-    kept = np.concatenate([[0], np.cumsum(whole.codes.support.sum(axis=1))])
-    for W in arrays:
-        last = first + len(W)
-        codes = Sparse(values[kept[first] : kept[last]], whole.codes.support[first:last])
-        forms.append(Dictionary(codes, whole.dictionary))
+    for height in heights:
+        rows, last = slice(first, first + height), first + height
+        if isinstance(values, np.ndarray):
+            codes = Sparse(values[kept[first] : kept[last]], support[rows])
+        else:
+            W = whole[rows].astype(np.float64)
+            codes = coded(W, support[rows], fitted.dictionary, metric, format_)
+        forms.append(Dictionary(codes, fitted.dictionary))
         first = last
     return SharedDictionary(tuple(forms))

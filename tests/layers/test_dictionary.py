@@ -247,6 +247,36 @@ def test_sharing_pays_where_layers_have_atoms_in_common(rng):
         assert output_error(W, form.to_dense(), H) < output_error(W, alone.to_dense(), H)
 
 
+@pytest.mark.parametrize("value_bits", [3, 4, 8, 16, "bfloat16"])
+@pytest.mark.parametrize("correlated_inputs", [False, True])
+def test_a_shared_dictionary_in_few_bits(value_bits, correlated_inputs, rng):
+    Ws = layers_with_something_in_common(rng)
+    H = correlated(24, rng) if correlated_inputs else None
+    shared = factorize_shared(Ws, budget=0.12, gram=H, value_bits=value_bits)
+    assert shared.bits().total <= 0.12 * sum(8 * W.nbytes for W in Ws)
+    arrays, meta = shared.pack()
+    assert 8 * sum(array.nbytes for array in arrays.values()) == shared.bits().total
+    again = SharedDictionary.unpack(arrays, json.loads(json.dumps(meta)))
+    assert again == shared
+    assert all(f.dictionary is again.forms[0].dictionary for f in again.forms)
+    name = "dictionary.codes" if isinstance(value_bits, int) and value_bits <= 8 else "dictionary"
+    for broken in (
+        {key: array for key, array in arrays.items() if key != name},
+        arrays | {name: arrays[name][:-1]},
+    ):
+        with pytest.raises(ValueError, match=r"packed|fit"):
+            SharedDictionary.unpack(broken, meta)
+
+
+def test_few_bits_pay_in_a_shared_dictionary_too(rng):
+    Ws, H = layers_with_something_in_common(rng), correlated(24, rng)
+    full, few = (
+        factorize_shared(Ws, budget=0.12, gram=H, value_bits=bits).forms for bits in (None, 8)
+    )
+    for W, wide, narrow in zip(Ws, full, few, strict=True):
+        assert output_error(W, narrow.to_dense(), H) < output_error(W, wide.to_dense(), H)
+
+
 def test_damaged_shared_dictionaries_are_refused(rng):
     arrays, meta = factorize_shared(layers_with_something_in_common(rng), budget=0.3).pack()
     for broken, described in [

@@ -171,14 +171,24 @@ def fit_dictionary(
 def _stored(
     W: np.ndarray, codes: np.ndarray, atoms: np.ndarray, gram: np.ndarray | None, format_: Format
 ) -> Dictionary:
-    """The atoms rounded, then the codes refitted to them on their support, and rounded too.
+    """The atoms rounded, then the codes refitted to them on their support, and rounded too."""
+    root = None if gram is None else cholesky(gram.copy())
+    dictionary = store_matrix(atoms, root, format_)
+    return Dictionary(coded(W, codes != 0, dictionary, gram, format_), dictionary)
+
+
+def coded(
+    W: np.ndarray,
+    support: np.ndarray,
+    dictionary: Values,
+    gram: np.ndarray | None,
+    format_: Format,
+) -> Sparse:
+    """The codes of `W` on a support, fitted to stored atoms and rounded with feedback.
 
     With the atoms `D` given, the error of codes is that of a layer whose inputs have the moment
     ``D H D^T``.
     """
-    support = codes != 0
-    root = None if gram is None else cholesky(gram.copy())
-    dictionary = store_matrix(atoms, root, format_)
     D = decoded(dictionary).astype(np.float64)
     unit = unit_of(magnitude(D), np.float64)
     D, W = to_units(D, unit), to_units(W, unit)
@@ -186,8 +196,7 @@ def _stored(
     metric = DH @ D.T
     free = np.linalg.lstsq(metric, DH @ W.T, rcond=None)[0].T
     codes = refit(free, support, metric, tol=TOLERANCE[computing_dtype(format_.dtype)])
-    values = store_entries(codes, support, cholesky(metric), format_)
-    return Dictionary(Sparse(values, support), dictionary)
+    return Sparse(store_entries(codes, support, cholesky(metric), format_), support)
 
 
 def _sizes(shape: tuple[int, int], budget: int, format_: Format, ratio: float) -> tuple[int, int]:
