@@ -80,8 +80,9 @@ class CompressedSensing(Transformer):
         Measurements of a signal; half the number of features by default. Leave it out where
         `sensing` is a matrix or an operator.
     sensing : {"gaussian", "bernoulli", "dct", "fft", "hadamard"}, array or operator
-        How `A` (n_measurements, n_features) is drawn, or `A` itself; "gaussian" by default: entries N(0, 1/m); entries
-        ``+-1/sqrt(m)``; rows of the orthonormal discrete cosine, of the unitary Fourier (complex,
+        How `A` (n_measurements, n_features) is drawn, or `A` itself; "gaussian" by default. Entries
+        N(0, 1/m); entries ``+-1/sqrt(m)``; rows of the orthonormal discrete cosine, of the unitary
+        Fourier (complex,
         of the ``n_features // 2 + 1`` frequencies that tell real signals apart), or of the
         orthonormal Walsh-Hadamard transform; a dense or sparse array; a
         `scipy.sparse.linalg.LinearOperator`, or what looks like one. Complex measurements of real
