@@ -44,7 +44,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 collect_ignore = [
     path
     for library, path in (
-        ("torch", "sparsecode/layers/torch/modules.py"),
+        ("torch", "sparsecode/layers/torch/_modules.py"),
         ("onnx", "tests/helpers/onnx_models.py"),
     )
     if not find_spec(library)

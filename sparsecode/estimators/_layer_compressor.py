@@ -60,6 +60,9 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     criterion, pattern, keep, of, block_shape, threshold, n_stages, refit : optional
         Of ``"sparse"``. ``criterion="random"`` is no rule that a new row could follow, and an
         error.
+    refit_tol : float, optional
+        Of ``"sparse"`` and ``"low_rank+sparse"``: the part of each row's gradient that a refit may
+        leave.
     low_rank_share, start : optional
         Of ``"low_rank+sparse"``.
     atoms_per_nonzero, learning : optional
@@ -133,6 +136,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         threshold: str | None = None,
         n_stages: int | None = None,
         refit: bool | None = None,
+        refit_tol: float | None = None,
         low_rank_share: float | None = None,
         start: str | None = None,
         atoms_per_nonzero: float | None = None,
@@ -161,6 +165,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.threshold = threshold
         self.n_stages = n_stages
         self.refit = refit
+        self.refit_tol = refit_tol
         self.low_rank_share = low_rank_share
         self.start = start
         self.atoms_per_nonzero = atoms_per_nonzero

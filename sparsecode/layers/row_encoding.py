@@ -122,7 +122,7 @@ class RowEncoder:
         assert isinstance(form, Sparse)
         V, support = self._pruned(rows, form.support)
         if options.get("refit", True):
-            V = refitted(rows, support, self.metric, start=V)
+            V = self._refitted(rows, support, V)
         return self._stored_entries(V, support, form.values)
 
     def robust(self, rows: np.ndarray) -> np.ndarray:
@@ -137,13 +137,14 @@ class RowEncoder:
         for _ in range(ROUNDS):
             rest = rows - self._solved(rows - S, R) @ R
             support = Pattern(by_row=True).choose(importance(rest, self.metric), count * len(rows))
-            S = self._refitted(rest, support)
+            S = self._refitted(rest, support, np.where(support, rest, 0))
             error = self._errors(rest - S)
             better = error < least
             best[better], least[better] = S[better], error[better]
         low = self._coefficients(rows - best, R, coefficients) @ R
         support = best != 0
-        S = self._refitted(rows - low, support)
+        rest = rows - low
+        S = self._refitted(rest, support, np.where(support, rest, 0))
         return low + self._stored_entries(S, support, form.sparse.values)
 
     def combined(self, rows: np.ndarray) -> np.ndarray:
@@ -216,8 +217,9 @@ class RowEncoder:
         heavy = miss if self.metric is None else miss @ self.metric
         return np.einsum("ij,ij->i", miss, heavy)
 
-    def _refitted(self, rows: np.ndarray, support: np.ndarray) -> np.ndarray:
-        return refitted(rows, support, self.metric, start=np.where(support, rows, 0))
+    def _refitted(self, rows: np.ndarray, support: np.ndarray, start: np.ndarray) -> np.ndarray:
+        tol = self.options.get("refit_tol")
+        return refitted(rows, support, self.metric, start=start, tol=tol)
 
     def _solved(self, rows: np.ndarray, R: np.ndarray) -> np.ndarray:
         """The coefficients of least squares, one solution where there are many."""

@@ -20,6 +20,7 @@ from sparsecode.solvers._kernels.clusters import split_line
 from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep_gram
 from sparsecode.solvers._kernels.dictionary import descend_block, sweep_atoms, sweep_observed_atoms
 from sparsecode.solvers._kernels.greedy import pursuit_tile
+from sparsecode.solvers._kernels.grids import CHUNK, round_columns, round_groups
 from sparsecode.solvers._kernels.homotopy import lars_tile
 from sparsecode.solvers._kernels.positive import positive_pursuit_tile
 from sparsecode.solvers._kernels.split import (
@@ -35,6 +36,7 @@ TESTED = {
     *("lars_tile", "lasso_tile", "sweep_atoms", "sweep_gram", "pursuit_tile"),
     *("huber_rows", "huber_step", "huber_sums", "multiplier_step", "replace_outliers"),
     *("positive_pursuit_tile", "split_line", "sweep_observed_atoms", "descend_block"),
+    *("round_columns", "round_groups"),
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -520,3 +522,35 @@ def test_a_block_descends_as_its_atoms_do_one_by_one(positive) -> None:
         plain[k] = d / np.linalg.norm(d)
     descend_block(B - A @ D, A, D, positive, 1e-10, np.empty(4))
     np.testing.assert_allclose(D, plain, rtol=1e-10, atol=1e-12)
+
+
+@KINDS
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_groups_lose_on_their_grids(kind, weighted) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3, CHUNK + 5)).astype(kind)
+    h = rng.uniform(0.5, 2, X.shape).astype(kind) if weighted else np.ones((1, 1), kind)
+    steps, origins = np.array([0.5, 0.25, 0], kind), np.array([3, 2, 3], kind)
+    inverses = np.array([2, 4, 0], kind)
+    error, product, square = np.empty((3, 3))
+    round_groups(X, h, weighted, steps, inverses, origins, 7, error, product, square)
+    x, h, s, o = (some.astype("d") for some in (X, h, steps[:, None], origins[:, None]))
+    c = np.clip(np.rint(x * inverses[:, None] + o), 0, 7) - o
+    rtol = 1e-4 if kind == "f" else 1e-12
+    np.testing.assert_allclose(error, np.sum(h * (x - s * c) ** 2, axis=1), rtol=rtol)
+    np.testing.assert_allclose(product, np.sum(h * c * x, axis=1), rtol=rtol, atol=1e-9)
+    np.testing.assert_allclose(square, np.sum(h * c * c, axis=1), rtol=rtol, atol=1e-9)
+
+
+@KINDS
+def test_columns_make_good_what_those_behind_them_missed(kind) -> None:
+    given = np.array([[0.6, 0.7, 1.2], [9.0, -9.0, 0.3]], kind)
+    coupling = np.array([[0, 2, 0.25], [0, 0, -0.5], [0, 0, 0]], kind)
+    kept = np.array([[1, 1, 1], [1, 1, 0]], np.uint8)
+    ones, origins = np.ones_like(given), np.full_like(given, 2)
+    misses, codes = given.copy(), np.zeros(given.shape, np.uint8)
+    round_columns(misses, given, coupling, kept, ones, ones, origins, 4, codes)
+    # Column 2: 1.2 -> 1, a miss of 0.2; column 1: 0.7 - 0.1 -> 1, -0.3; column 0:
+    # 0.6 - 0.6 + 0.05 -> 0, 0.6. Below, an entry that is not kept, and two beyond the grid.
+    np.testing.assert_allclose(misses, [[0.6, -0.3, 0.2], [11, -7, 0.3]], rtol=1e-5)
+    np.testing.assert_array_equal(codes, [[2, 3, 3], [0, 0, 0]])

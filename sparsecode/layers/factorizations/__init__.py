@@ -192,13 +192,13 @@ def factorize(
         "alps"; `pattern` ("unstructured", "n:m", "rows", "columns", "blocks"), with `keep` entries
         of every `of` along a row, or `block_shape`; `threshold`, one for the "matrix" or one a
         "row"; `n_stages`, in which the density falls with refits in between; `refit`, whether the
-        weights are the best on their support; `random_state`. With `gram` it is "wanda" and the
-        refit: one pass over the layer and the refit. "alps" is the best, and takes the eigenvalues
-        of `gram`.
+        weights are the best on their support, and `refit_tol`, how nearly, as `tol` of
+        `layers.refit`; `random_state`. With `gram` it is "wanda" and the refit: one pass over the
+        layer and the refit. "alps" is the best, and takes the eigenvalues of `gram`.
 
         `low_rank+sparse`: `low_rank_share` of the bits; `n_rounds`; `metric`, "diagonal" for OATS
         as it is, "full" for rounds in the metric of the outputs that start from there; `start`,
-        "oats" or "robust_pca".
+        "oats" or "robust_pca"; `refit_tol`, of the sparse part.
 
         `dictionary`: `atoms_per_nonzero`; `learning` ("ksvd", "mod", "orthogonal", "lasso");
         `n_rounds`; `random_state`.

@@ -156,7 +156,7 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool | str
 
 
 def _with_factors(module: Any, compressed: CompressedNetwork, *, everywhere: bool) -> Any:
-    from sparsecode.layers.torch.modules import LAYERS, Replacer
+    from sparsecode.layers.torch._modules import LAYERS, Replacer
 
     replacer, made = Replacer(everywhere=everywhere), {}
     forms = _replaceable(module, compressed, LAYERS)
