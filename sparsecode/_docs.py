@@ -240,22 +240,18 @@ ConvergenceWarning
     If `tol` was given and `max_iter` was reached first, or `residual_tol` is out of reach.
 """
 
-CONSTRAINED = """
+ONE_SIGNAL = """
 Parameters
 ----------
 A : array, sparse array or LinearOperator of shape (m, n)
     The matrix, real or complex: only products with it and with its adjoint are needed.
 y : array of shape (m,)
     The measurements of one signal.
-sigma : float
-    For `bpdn`: the largest residual, not squared, at least 0, in the units of `y`.
-tau : float
-    For `lasso_constrained`: the largest l1 norm, at least 0, in the units of ``weights * x``.
+"""
+
+CONSTRAINED = """
 weights : array of shape (n,), optional
     Positive weights :math:`w`; all ones by default.
-tol : float, default=1e-6
-    Stop when the certificate is at most this: the duality gap over the objective (for
-    `lasso_constrained` over the objective at zero), and the infeasibility.
 method : {"auto", "spg", "homotopy"}, default="auto"
     "spg" is the spectral projected gradient, for any matrix. "homotopy" follows the path of the
     lasso to the constraint: exact, for real matrices whose entries are known. By default small ones
@@ -263,6 +259,9 @@ method : {"auto", "spg", "homotopy"}, default="auto"
     dense rows into that form, goes on by an interior point method (real dense rows) or by
     Douglas-Rachford splitting if it does not settle, and ends by least squares on a support once
     that is certified. The answer does not depend on it.
+tol : float, default=1e-6
+    Stop when the certificate is at most this: the duality gap over the objective (for
+    `lasso_constrained` over the objective at zero), and the infeasibility.
 max_iter : int, optional
     Iterations at the most, 20,000 by default, of one product with `A` and one with its adjoint
     each. Not for "homotopy", nor are `init` and `callback`.
@@ -292,6 +291,7 @@ ConvergenceWarning
 """
 
 SECTIONS = {
+    "one_signal": ONE_SIGNAL,
     "constrained": CONSTRAINED,
     "dictionary_learner_rest": DICTIONARY_LEARNER_REST,
     "dictionary_learner": DICTIONARY_LEARNER,

@@ -165,6 +165,7 @@ def basis_pursuit(
     It is `bpdn` with ``sigma=0``. Sparse signals are recovered exactly from few measurements, for
     random matrices up to the Donoho-Tanner curve, `sparsecode.theory.phase_transition`.
 
+    %(one_signal)s
     %(constrained)s
 
     References
@@ -216,6 +217,9 @@ def bpdn(
     Spectral projected gradient on the l1 ball, whose radius goes up the Pareto curve by Newton
     steps. With ``sigma >= ||y||`` the answer is zero.
 
+    %(one_signal)s
+    sigma : float
+        The largest residual, not squared, at least 0, in the units of `y`.
     %(constrained)s
 
     References
@@ -349,6 +353,9 @@ def lasso_constrained(
 
     Spectral projected gradient: every iterate obeys the constraint.
 
+    %(one_signal)s
+    tau : float
+        The largest l1 norm, at least 0, in the units of ``weights * x``.
     %(constrained)s
 
     References
