@@ -24,20 +24,15 @@ from sparsecode.layers.factorizations import (
     Uniform,
 )
 from sparsecode.layers.factorizations._base import all_finite
+from sparsecode.layers.factorizations._clusters import assigned, metric_blocks
 from sparsecode.layers.factorizations._feedback import cholesky, error_feedback
+from sparsecode.layers.factorizations._format import Format, format_of
 from sparsecode.layers.factorizations._grid import nearest
 from sparsecode.layers.factorizations._pruning import by_surgery
 from sparsecode.layers.factorizations._refit import refitted
 from sparsecode.layers.factorizations._rounding import with_feedback
 from sparsecode.layers.factorizations._supports import Pattern, importance
-from sparsecode.layers.factorizations._values import (
-    Codes,
-    Format,
-    Values,
-    decoded,
-    format_of,
-)
-from sparsecode.layers.factorizations.codebook import assigned, metric_blocks
+from sparsecode.layers.factorizations._values import Codes, Values, decoded
 from sparsecode.solvers import sparse_encode
 from sparsecode.solvers.weighted import gram_root
 

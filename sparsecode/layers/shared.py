@@ -18,13 +18,8 @@ from sparsecode.layers.factorizations import (
     unpack,
 )
 from sparsecode.layers.factorizations._base import check_parts, prefixed, unprefixed
-from sparsecode.layers.factorizations._values import (
-    format_of,
-    packed,
-    part_names,
-    stored_bits,
-    unpacked,
-)
+from sparsecode.layers.factorizations._format import format_of
+from sparsecode.layers.factorizations._values import packed, part_names, stored_bits, unpacked
 from sparsecode.layers.factorizations.dictionary import coded
 from sparsecode.layers.factorizations.sparse import Sparse
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES

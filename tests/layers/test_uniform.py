@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from sparsecode.layers import BudgetError, Uniform, factorize, output_error, unpack
+from sparsecode.layers.factorizations._format import Format
 from sparsecode.layers.factorizations._grid import Groups, best_grid
 from sparsecode.layers.factorizations._packing import pack_bits, unpack_bits
-from sparsecode.layers.factorizations._values import Format
 
 
 @pytest.fixture

@@ -9,15 +9,9 @@ import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode.layers.factorizations._feedback import BLOCK, ColumnsRule, error_feedback
+from sparsecode.layers.factorizations._format import Format
 from sparsecode.layers.factorizations._grid import Grid, common_exponent
-from sparsecode.layers.factorizations._values import (
-    Codes,
-    Format,
-    Half,
-    Values,
-    decoded,
-    groups_of,
-)
+from sparsecode.layers.factorizations._values import Codes, Half, Values, decoded, groups_of
 
 
 def with_feedback(W: np.ndarray, root: np.ndarray, format_: Format) -> Codes:

@@ -1,4 +1,4 @@
-"""How the numbers inside a form are stored: in the layer's dtype, in 16 bits, or as codes.
+"""The numbers inside a form: plain in the layer's dtype, in 16 bits, or as codes.
 
 Every form keeps its numbers as a plain array of the layer's dtype, or as one of the two classes
 here; the functions below treat all three alike.
@@ -6,14 +6,12 @@ here; the functions below treat all three alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from sparsecode._scaling import magnitude
-from sparsecode._validation import check_bool, check_int, check_option
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Arrays,
@@ -23,22 +21,16 @@ from sparsecode.layers.factorizations._base import (
     computing_dtype,
     n_bits,
     part,
-    rounded,
 )
 from sparsecode.layers.factorizations._grid import (
     Grid,
     Groups,
-    best_grid,
-    common_exponent,
-    nearest,
 )
 from sparsecode.layers.factorizations._packing import pack_bits, packed_bytes, unpack_bits
 
-GROUP = 64  # entries that share a scale, where nothing else is asked for
 HALF = "float16", "bfloat16"
 _TILE = 1 << 18  # entries decoded at a time
 _EXPONENTS = 1 << 11  # of any float64
-_ORDINARY = 30  # exponents either way, at which float32 holds squares and their sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +155,7 @@ Values = np.ndarray | Half | Codes
 
 def groups_of(shape: tuple[int, ...], group: int) -> Groups:
     """The groups of an array of rows; one that is 1-D is a single row."""
-    return Groups((shape[0], _product(shape[1:])) if len(shape) > 1 else (1, shape[0]), group)
+    return Groups((shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0]), group)
 
 
 def tiles(shape: tuple[int, int]) -> Iterator[slice]:
@@ -239,7 +231,7 @@ def unpacked(arrays: Arrays, meta: Meta, name: str, ndim: int) -> Values:
         raise ValueError(f"the packed layer describes {name!r} as {described!r}: no dtype or unit")
     if "bits" in described:
         return _unpacked_codes(arrays, described, name, ndim)
-    return Half(_finite(part(arrays, name, ndim, HALF), name), exponent, _dtype(dtype))
+    return Half(_finite(part(arrays, name, ndim, HALF), name), exponent, floating(dtype))
 
 
 def _described(meta: Meta, name: str) -> Meta:
@@ -261,7 +253,7 @@ def _unpacked_codes(arrays: Arrays, described: Meta, name: str, ndim: int) -> Co
         and all(type(side) is int and side >= (ndim > 1) for side in shape)
     ):
         raise ValueError(f"the packed layer describes {name!r} as {described!r}")
-    codes = unpack_bits(part(arrays, f"{name}.codes", 1, ("uint8",)), bits, _product(shape))
+    codes = unpack_bits(part(arrays, f"{name}.codes", 1, ("uint8",)), bits, math.prod(shape))
     scales = _finite(part(arrays, f"{name}.scales", 1, ("float16",)), f"{name}.scales")
     groups = groups_of(tuple(shape), group)
     if scales.size != groups.number:
@@ -270,17 +262,11 @@ def _unpacked_codes(arrays: Arrays, described: Meta, name: str, ndim: int) -> Co
     if described.get("affine") is True:
         zeros = unpack_bits(part(arrays, f"{name}.zeros", 1, ("uint8",)), bits, groups.number)
     grid = Grid(bits, described["exponent"], scales, zeros)
-    return Codes(codes.reshape(shape), grid, group, _dtype(described["dtype"]))
+    return Codes(codes.reshape(shape), grid, group, floating(described["dtype"]))
 
 
-def _product(shape: Iterable[int]) -> int:
-    count = 1
-    for side in shape:
-        count *= side
-    return count
-
-
-def _dtype(name: str) -> np.dtype:
+def floating(name: str) -> np.dtype:
+    """The dtype of that name."""
     import ml_dtypes
 
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
@@ -290,140 +276,3 @@ def _finite(array: np.ndarray, name: str) -> np.ndarray:
     if not all_finite(array):
         raise ValueError(f"the packed array {name!r} has an entry that is not finite")
     return array
-
-
-@dataclass(frozen=True)
-class Format:
-    """How numbers are to be stored.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Of the layer.
-    bits : int or None
-        None for the layer's dtype, 16 for `Half`, 1 to 8 for `Codes`.
-    group : int
-        Entries that share a scale.
-    symmetric : bool
-        Whether the grids are.
-    half : {"float16", "bfloat16"}
-        The dtype of 16 bits.
-    """
-
-    dtype: np.dtype
-    bits: int | None = None
-    group: int = GROUP
-    symmetric: bool = True
-    half: str = "float16"
-
-    @property
-    def plain(self) -> bool:
-        """Whether nothing is rounded beyond the layer's own dtype."""
-        return self.bits is None
-
-    @property
-    def width(self) -> int:
-        """The bits of a number, without its scale."""
-        return 8 * self.dtype.itemsize if self.bits is None else self.bits
-
-    def of_rows(self, width: int) -> Format:
-        """The same for rows of so many numbers, none of which shares a scale with another row."""
-        return replace(self, group=min(self.group, max(width, 1)))
-
-    def cost(self, *shape: int) -> int:
-        """The bits that an array of this shape takes."""
-        count = _product(shape)
-        if self.bits is None:
-            return count * 8 * self.dtype.itemsize
-        if self.bits == 16:
-            return count * 16
-        n_groups = groups_of(shape, self.group).number
-        zeros = 0 if self.symmetric else 8 * packed_bytes(n_groups, self.bits)
-        return 8 * packed_bytes(count, self.bits) + 16 * n_groups + zeros
-
-    def most(self, budget: int, count: Callable[[int, int], int]) -> int:
-        """The largest list of numbers that `budget` bits hold beside what else there is.
-
-        ``count(bits, width)`` is how many numbers of `width` bits fit into so many, scales apart.
-        """
-
-        def fits(found: int) -> bool:
-            extra = self.cost(found) - found * self.width
-            return count(budget - extra, self.width) >= found
-
-        most = count(budget, self.width)
-        while most >= 1 and not fits(most):
-            most = min(most - 1, count(budget - self.cost(most) + most * self.width, self.width))
-        while most >= 1 and fits(most + 1):
-            most += 1
-        return most
-
-    def store(self, X: np.ndarray, weights: np.ndarray | None = None) -> Values:
-        """`X`, to the nearest; the scales make the error weighted by `weights` small.
-
-        `weights` broadcasts against `X`: what a unit of squared error of each entry counts.
-        """
-        if self.bits is None:
-            return rounded(X, self.dtype)
-        if self.bits == 16:
-            exponent = int(np.frexp(magnitude(X))[1])
-            array = rounded(np.ldexp(X, -exponent), _dtype(self.half))
-            return Half(array, exponent, self.dtype)
-        groups = groups_of(X.shape, self.group)
-        if X.size == 0:
-            none = np.empty(0, np.float16), None if self.symmetric else np.empty(0, np.uint8)
-            grid = Grid(self.bits, 0, *none)
-            return Codes(np.empty(X.shape, np.uint8), grid, self.group, self.dtype)
-        X2 = X.reshape(groups.shape)
-        grid = self.grid(X2, weights, common_exponent(X2, self.bits))
-        return Codes(codes_of(X2, grid, groups).reshape(X.shape), grid, self.group, self.dtype)
-
-    def grid(self, X: np.ndarray, weights: np.ndarray | None, exponent: int) -> Grid:
-        """The best grids for the groups of `X` (m, n), their scales in units of ``2**exponent``."""
-        assert self.bits is not None
-        groups = groups_of(X.shape, self.group)
-        shift = exponent if abs(exponent) > _ORDINARY else 0
-        if shift:  # squares would leave the range of the dtype
-            X = np.ldexp(X, -shift)
-        H = None
-        if weights is not None:
-            weights = weights / (magnitude(weights) or 1.0)
-            H = groups.split(np.broadcast_to(weights, X.shape).astype(X.dtype))
-        grid = best_grid(groups.split(X), H, self.bits, exponent - shift, self.symmetric)
-        return grid._replace(exponent=exponent)
-
-
-def format_of(values: Values) -> Format:
-    """The format in which numbers are stored."""
-    if isinstance(values, Half):
-        return Format(values.dtype, 16, half=values.array.dtype.name)
-    if isinstance(values, Codes):
-        grid = values.grid
-        return Format(values.dtype, grid.bits, values.group, grid.zeros is None)
-    return Format(values.dtype)
-
-
-def codes_of(X: np.ndarray, grid: Grid, groups: Groups) -> np.ndarray:
-    """The codes of what is nearest to `X` (m, n)."""
-    codes = np.empty(X.shape, dtype=np.uint8)
-    steps, origins = grid.steps(X.dtype), grid.origins(X.dtype)
-    for rows in tiles(X.shape):
-        step, origin = groups.spread(steps, rows), groups.spread(origins, rows)
-        codes[rows] = nearest(X[rows], step, origin, grid.bits)
-    return codes
-
-
-def check_format(
-    dtype: np.dtype, value_bits: Any, group_size: Any = GROUP, symmetric: Any = True
-) -> Format:
-    """The format that the options of a family ask for; 16 bits are float16, or the layer's own."""
-    group = check_int(group_size, "group_size")
-    half, symmetric = HALF[0], check_bool(symmetric, "symmetric")
-    if isinstance(value_bits, str):
-        half, value_bits = check_option(value_bits, "value_bits", HALF), 16
-        own = dtype.name == half
-    elif value_bits is None or value_bits == 16:
-        own = dtype.itemsize == 2
-    else:
-        value_bits, own = check_int(value_bits, "value_bits", low=1, high=8), False
-    return Format(dtype, None if own else value_bits, group, symmetric, half)

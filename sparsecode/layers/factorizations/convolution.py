@@ -26,9 +26,9 @@ from sparsecode.layers.factorizations._base import (
     check_parts,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._format import Format
 from sparsecode.layers.factorizations._rounding import store_matrix
 from sparsecode.layers.factorizations._values import (
-    Format,
     Values,
     decoded,
     packed,

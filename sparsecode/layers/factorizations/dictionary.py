@@ -25,13 +25,12 @@ from sparsecode.layers.factorizations._base import (
     unprefixed,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._positions import way_bits
 from sparsecode.layers.factorizations._refit import TOLERANCE, refit
 from sparsecode.layers.factorizations._rounding import store_entries, store_matrix
 from sparsecode.layers.factorizations._values import (
-    Format,
     Values,
-    check_format,
     decoded,
     packed,
     part_names,

@@ -22,11 +22,10 @@ from sparsecode.layers.factorizations._base import (
     check_parts,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._rounding import shifted, store_matrix
 from sparsecode.layers.factorizations._values import (
-    Format,
     Values,
-    check_format,
     decoded,
     packed,
     part_names,

@@ -24,10 +24,11 @@ from sparsecode.layers.factorizations._base import (
     prefixed,
     unprefixed,
 )
+from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._positions import largest_count
 from sparsecode.layers.factorizations._refit import TOLERANCE, refit, refitted
 from sparsecode.layers.factorizations._supports import Pattern, importance
-from sparsecode.layers.factorizations._values import Format, check_format, decoded
+from sparsecode.layers.factorizations._values import decoded
 from sparsecode.layers.factorizations.low_rank import LowRank, largest_rank, stored_factors
 from sparsecode.layers.factorizations.sparse import Sparse, from_support
 from sparsecode.solvers import principal_component_pursuit

@@ -19,6 +19,7 @@ from sparsecode.layers.factorizations._base import (
     computing_dtype,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._positions import layout
 from sparsecode.layers.factorizations._positions import pack as pack_positions
 from sparsecode.layers.factorizations._positions import unpack as unpack_positions
@@ -33,9 +34,7 @@ from sparsecode.layers.factorizations._refit import refitted
 from sparsecode.layers.factorizations._rounding import store_entries
 from sparsecode.layers.factorizations._supports import Pattern, check_pattern
 from sparsecode.layers.factorizations._values import (
-    Format,
     Values,
-    check_format,
     decoded,
     packed,
     part_names,

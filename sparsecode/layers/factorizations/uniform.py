@@ -18,13 +18,12 @@ from sparsecode.layers.factorizations._base import (
     check_parts,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
+from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._rounding import with_feedback
 from sparsecode.layers.factorizations._values import (
     Codes,
-    Format,
     Half,
     Values,
-    check_format,
     decoded,
     groups_of,
     packed,
