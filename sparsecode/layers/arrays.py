@@ -67,12 +67,3 @@ def tied_names(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
             if owner != name:
                 tied[name] = owner
     return tied
-
-
-def check_ties(record: Any) -> dict[str, str]:
-    """What a file says is tied, once it can be."""
-    if not isinstance(record, dict) or not all(isinstance(owner, str) for owner in record.values()):
-        raise ValueError("the record of tied tensors has to map names to names")
-    if record.keys() & set(record.values()):
-        raise ValueError("the record of tied tensors ties a name to one that is tied itself")
-    return record

@@ -23,8 +23,8 @@ from sparsecode.layers.formats import (
     file_size,
     write_tensors,
 )
-from sparsecode.layers.layout import to_record
 from sparsecode.layers.network import Network
+from sparsecode.layers.records import to_record
 from sparsecode.layers.report import CompressionReport, LayerRow
 
 __all__ = ["CompressedNetwork"]

@@ -13,7 +13,6 @@ import numpy as np
 
 from sparsecode._files import strict_json
 from sparsecode._validation import check_int, check_option
-from sparsecode.layers.arrays import check_ties
 from sparsecode.layers.compressed import (
     FORMAT_VERSION,
     GRAPH,
@@ -26,8 +25,9 @@ from sparsecode.layers.compressed import (
 from sparsecode.layers.factorizations import Factorization, unpack
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, read_tensors
 from sparsecode.layers.formats.onnx import LIMIT as ONNX_LIMIT
-from sparsecode.layers.layout import ORIENTATIONS, Layout, from_record
+from sparsecode.layers.layout import ORIENTATIONS, Layout
 from sparsecode.layers.network import Network
+from sparsecode.layers.records import check_ties, from_record
 from sparsecode.layers.report import LayerRow
 
 __all__ = ["read_compressed"]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 ORIENTATIONS = ("out_in", "in_out")
 FLOATING = ("float16", "bfloat16", "float32", "float64")
-
-_RECORD = re.compile(r"(out_in|in_out)(?::([1-9]\d{0,8}(?:x[1-9]\d{0,8}){0,2}))?")
 
 
 class Stored(NamedTuple):
@@ -167,22 +164,3 @@ class Layout:
         if self.declared is None and not any(how.kernel for how in stored.values()):
             return self
         return Layout(self.orientation, stored)
-
-
-def to_record(stored: Mapping[str, Stored]) -> dict[str, str]:
-    """The layers as a file keeps them."""
-    return {name: str(how) for name, how in stored.items()}
-
-
-def from_record(record: Any) -> dict[str, Stored]:
-    """The inverse of `to_record`."""
-    if not isinstance(record, dict):
-        raise ValueError("the record of layers has to be a JSON object")
-    found = {}
-    for name, text in record.items():
-        match = _RECORD.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError(f"the record of the layer {name[:80]!r} is {str(text)[:80]!r}")
-        kernel = tuple(int(side) for side in match[2].split("x")) if match[2] else ()
-        found[name] = Stored(match[1] == "in_out", kernel)
-    return found

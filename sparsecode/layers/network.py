@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,16 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._files import refuse_same_file, strict_json
-from sparsecode._validation import check_option
-from sparsecode.layers.arrays import as_array, check_ties, fitted, tied_names
+from sparsecode._files import refuse_same_file
+from sparsecode.layers.arrays import as_array, fitted, tied_names
 from sparsecode.layers.formats import MODEL, same_bits, write_tensors
-from sparsecode.layers.layout import ORIENTATIONS, Layer, Layout, from_record, to_record
+from sparsecode.layers.layout import Layer, Layout
 from sparsecode.layers.patterns import check_patterns, matches, near_misses
-
-ORIENTATION_KEY = "sparsecode.orientation"
-LAYERS_KEY = "sparsecode.layers"
-TIED_KEY = "sparsecode.tied"
+from sparsecode.layers.records import records_of, take_records
 
 
 class Network(Mapping[str, np.ndarray]):
@@ -93,16 +88,16 @@ class Network(Mapping[str, np.ndarray]):
     ) -> None:
         self._tensors = {name: as_array(name, tensor) for name, tensor in tensors.items()}
         self.metadata = dict(metadata or {})
-        self._tie(self.metadata.pop(TIED_KEY, None))
-        recorded = self.metadata.pop(ORIENTATION_KEY, None), self.metadata.pop(LAYERS_KEY, None)
-        self.layout = _layout(orientation, *recorded) if layout is None else layout
+        recorded = take_records(self.metadata)
+        self._tie(recorded.tied)
+        self.layout = recorded.layout(orientation) if layout is None else layout
         self.source = None if source is None else Path(source)
         self.graph, self.module = graph, module
         self.layers = self._layers()
 
-    def _tie(self, record: str | None) -> None:
-        """Tie what shares memory, and what the record says is one tensor as far as it still is."""
-        for name, owner in _ties(record).items():
+    def _tie(self, recorded: Mapping[str, str]) -> None:
+        """Tie what shares memory, and what a file says is one tensor as far as it still is."""
+        for name, owner in recorded.items():
             if name in self and owner in self and same_bits(self[name], self[owner]):
                 self._tensors[name] = self[owner]
         self.tied = tied_names(self._tensors)
@@ -303,7 +298,8 @@ class Network(Mapping[str, np.ndarray]):
         if Path(path).suffix.lower() == MODEL:
             self._write_model(path)
         else:
-            write_tensors(path, self._tensors, {**self.metadata, **self._records()})
+            records = records_of(self._tensors, self.layers, self.orientation, self.tied)
+            write_tensors(path, self._tensors, {**self.metadata, **records})
 
     def _write_model(self, path: str | os.PathLike[str]) -> None:
         from sparsecode.layers.formats.onnx import write_model
@@ -314,21 +310,6 @@ class Network(Mapping[str, np.ndarray]):
                 "its tensors into; use .npz or .safetensors"
             )
         write_model(path, self.graph, self._tensors, self.metadata)
-
-    def _records(self) -> dict[str, str]:
-        """What a file has to say so that the same layers and ties are found in it."""
-        records = {}
-        if self.orientation == "in_out":
-            records[ORIENTATION_KEY] = "in_out"
-        by_shape = Layout(self.orientation).layers(
-            {name: array for name, array in self.items() if name not in self.tied}
-        )
-        if self.layers != by_shape:
-            stored = to_record({layer.name: layer.stored for layer in self.layers})
-            records[LAYERS_KEY] = json.dumps(stored, ensure_ascii=False)
-        if self.tied:
-            records[TIED_KEY] = json.dumps(self.tied, ensure_ascii=False)
-        return records
 
     def _matched(self, argument: str, patterns: str | Sequence[str]) -> set[str]:
         matched: set[str] = set()
@@ -397,16 +378,3 @@ def as_network(network: Network | Mapping[str, Any]) -> Network:
         "a network has to be a Network or a mapping of names to arrays, as layers.from_torch makes "
         f"of a torch module, got {type(network).__name__}"
     )
-
-
-def _layout(orientation: str | None, recorded: str | None, layers: str | None) -> Layout:
-    """As it is asked for, or else as a file records it."""
-    given = recorded or "out_in" if orientation is None else orientation
-    check_option(given, "orientation", ORIENTATIONS)
-    if orientation is not None or layers is None:
-        return Layout(given)
-    return Layout(given, from_record(strict_json(layers.encode())))
-
-
-def _ties(record: str | None) -> dict[str, str]:
-    return {} if record is None else check_ties(strict_json(record.encode()))

@@ -16,8 +16,8 @@ from sparsecode.layers import (
 )
 from sparsecode.layers.compressed import METADATA_KEY
 from sparsecode.layers.formats import read_tensors, write_tensors
-from sparsecode.layers.layout import Layout, Stored, from_record, to_record
-from sparsecode.layers.network import LAYERS_KEY, TIED_KEY
+from sparsecode.layers.layout import Layout, Stored
+from sparsecode.layers.records import LAYERS_KEY, TIED_KEY, from_record, to_record
 
 SUFFIXES = (".npz", ".safetensors")
 KERNELS = [(), (3,), (3, 2), (1, 1), (2, 3, 1)]
