@@ -124,7 +124,7 @@ def _resumable(checkpoint: str) -> Iterator[None]:
 
 def _budget(args: argparse.Namespace) -> float | str | None:
     from sparsecode._validation import check_real
-    from sparsecode.layers.recipe import share_of
+    from sparsecode.layers.sizes import share_of
 
     if args.max_error is not None:
         check_real(args.max_error, "--max-error", low=0, open_low=True)

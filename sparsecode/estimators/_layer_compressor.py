@@ -51,8 +51,8 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     ----------
     method : str, default="uniform"
         The family, one of `layers.FAMILIES`.
-    budget : float, default=0.25
-        The fraction of the layer's bits, in (0, 1].
+    budget : float or str, default=0.25
+        The fraction of the layer's bits, in (0, 1], or a size such as ``"24 kB"``.
     damping : float, optional
         Added to the diagonal of `gram`, as a fraction of its mean; 0.01 by default.
     metric, form, kernel_shape : optional
@@ -123,7 +123,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self,
         method: str = "uniform",
         *,
-        budget: float = 0.25,
+        budget: float | str = 0.25,
         damping: float | None = None,
         metric: str | None = None,
         form: str | None = None,

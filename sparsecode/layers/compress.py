@@ -24,9 +24,10 @@ from sparsecode.layers.formats import file_size
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.pricing import Candidate, Failure, Job, Task, as_task, price, priced
-from sparsecode.layers.recipe import Plan, Recipe, Rule, plans, share_of
+from sparsecode.layers.recipe import Plan, Recipe, Rule, plans
 from sparsecode.layers.report import LayerRow
 from sparsecode.layers.search import Search
+from sparsecode.layers.sizes import share_of
 
 __all__ = ["compress"]
 

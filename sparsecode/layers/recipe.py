@@ -1,4 +1,4 @@
-r"""What is asked of a compression: sizes in words, rules for layers, and files that hold them."""
+r"""What is asked of a compression: rules for layers, and files that hold them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,9 @@ from sparsecode._validation import check_bool, check_int, check_option, check_re
 from sparsecode.layers.factorizations import FAMILIES, LowRank
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.patterns import captured, matches, near_misses
+from sparsecode.layers.sizes import share_of
 
 __all__ = ["Recipe", "Rule"]
-
-UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
-def share_of(budget: Any, n_bytes: int) -> float:
-    """The fraction of so many bytes that a budget is: given as one, or as ``"24 MB"``."""
-    if not isinstance(budget, str):
-        return check_real(budget, "budget", low=0, high=1, open_low=True)
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", budget)
-    unit = next((u for u in UNITS if found and u.lower() == found[2].lower()), None)
-    if found is None or unit is None or float(found[1]) == 0:
-        raise ValueError(
-            f"budget has to be a fraction in (0, 1] or a size such as '24 MB' (units: "
-            f"{', '.join(UNITS)}), got {budget!r}"
-        )
-    return min(float(found[1]) * UNITS[unit] / n_bytes, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

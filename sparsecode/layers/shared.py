@@ -23,6 +23,7 @@ from sparsecode.layers.factorizations._values import packed, part_names, stored_
 from sparsecode.layers.factorizations.dictionary import coded
 from sparsecode.layers.factorizations.sparse import Sparse
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES
+from sparsecode.layers.sizes import share_of
 
 __all__ = ["SharedDictionary", "factorize_shared"]
 
@@ -99,7 +100,7 @@ class SharedDictionary:
 
 
 def factorize_shared(
-    Ws: Sequence[Any], *, budget: float, gram: Any = None, **options: Any
+    Ws: Sequence[Any], *, budget: float | str, gram: Any = None, **options: Any
 ) -> SharedDictionary:
     r"""Replace layers that share their inputs by sparse codes in one dictionary.
 
@@ -113,8 +114,8 @@ def factorize_shared(
     ----------
     Ws : sequence of arrays of shape (n_outputs, n_inputs)
         The layers, of one dtype and with the same inputs.
-    budget : float
-        The fraction of the bits of all of them together, in (0, 1].
+    budget : float or str
+        The fraction of the bits of all of them together, in (0, 1], or a size such as ``"24 kB"``.
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the inputs that they share.
     **options
@@ -150,12 +151,13 @@ def factorize_shared(
         described = ", ".join(f"{W.shape} {W.dtype}" for W in arrays)
         raise ValueError(f"the layers have to share their inputs and dtype, got {described}")
     whole = np.concatenate(arrays)
-    size, share = 8 * whole.size * layer_dtype(whole).itemsize, budget
+    size = 8 * whole.size * layer_dtype(whole).itemsize
+    share = asked = share_of(budget, size // 8)
     while True:
         fitted = factorize(whole, "dictionary", budget=share, gram=gram, **options)
         assert isinstance(fitted, Dictionary)
         shared = _split(whole, [len(W) for W in arrays], fitted, gram, options.get("damping"))
-        excess = shared.bits().total - int(budget * size)
+        excess = shared.bits().total - int(asked * size)
         if excess <= 0:
             return shared
         # Packed apart, the layers take more padding, and scales where one ends within a group.

@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from sparsecode import LayerCompressor
 from sparsecode.layers import (
     FAMILIES,
     Bits,
@@ -14,6 +15,7 @@ from sparsecode.layers import (
     LowRank,
     Sparse,
     factorize,
+    factorize_shared,
     output_error,
     unpack,
 )
@@ -264,6 +266,20 @@ def test_a_larger_budget_is_no_worse(rng, method):
 def test_a_budget_that_holds_nothing_is_one_error(rng, method):
     with pytest.raises(BudgetError, match=r"do(es)? not fit into 30 bits|the budget is 30"):
         factorize(rng.standard_normal((10, 3)), method, budget=30.5 / (64 * 30))
+
+
+def test_a_budget_in_words_is_that_many_bytes():
+    W = np.random.default_rng(0).standard_normal((24, 32)).astype(np.float32)
+    same = factorize(W, "low_rank", budget=0.25)
+    assert factorize(W, "low_rank", budget=f"{W.nbytes // 4} B") == same
+    assert factorize(W, "low_rank", budget="0.768 kB") == same
+    shared = factorize_shared([W, W], budget="2 kB")
+    assert shared.bits().total <= 16_000
+    assert shared.bits() == factorize_shared([W, W], budget=2000 / 2 / W.nbytes).bits()
+    model = LayerCompressor("low_rank", budget="768 B").fit(W)
+    assert model.factorization_ == same
+    with pytest.raises(ValueError, match=r"budget has to be a fraction in \(0, 1\] or a size"):
+        factorize(W, "low_rank", budget="a quarter")
 
 
 @pytest.mark.parametrize("method", [name for name in FORMS if name not in BLIND])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sparsecode.layers import BudgetError, Layout, Network, Recipe, Rule, Stored, compress
-from sparsecode.layers.recipe import plans, share_of
+from sparsecode.layers.recipe import plans
+from sparsecode.layers.sizes import share_of
 
 QUICK = ["low_rank", "sparse"]
 
@@ -23,6 +24,11 @@ def a_network(n=32, seed=0):
 def test_sizes_in_words(text, n_bytes) -> None:
     assert share_of(text, 10**9) * 10**9 == pytest.approx(n_bytes)
     assert share_of(text, 7) == 1.0  # more than the original has is all of it
+
+
+def test_a_size_in_words_is_not_a_byte_less_by_rounding() -> None:
+    for n_bytes in range(3000, 4000, 7):
+        assert all(int(share_of(f"{n} B", n_bytes) * n_bytes) == n for n in range(1, n_bytes, 13))
 
 
 @pytest.mark.parametrize("text", ["24", "MB", "24 XB", "-1 MB", "0 MB", "1 2 MB", ""])

@@ -50,6 +50,7 @@ from sparsecode.layers.factorizations.low_rank_plus_sparse import (
 from sparsecode.layers.factorizations.sparse import Sparse, fit_sparse
 from sparsecode.layers.factorizations.uniform import Uniform, fit_uniform
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES
+from sparsecode.layers.sizes import share_of
 
 __all__ = [
     "FAMILIES",
@@ -156,7 +157,7 @@ def factorize(
     W: Any,
     method: str,
     *,
-    budget: float,
+    budget: float | str,
     gram: Any = None,
     damping: float | None = None,
     **options: Any,
@@ -173,8 +174,8 @@ def factorize(
     method : str
         The family: "dense", "low_rank", "sparse", "low_rank+sparse", "dictionary", "codebook" or
         "uniform".
-    budget : float
-        The fraction of the layer's bits, in (0, 1].
+    budget : float or str
+        The fraction of the layer's bits, in (0, 1], or a size such as ``"24 kB"``.
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the layer's inputs, singular or not, at any scale. None means
         the identity: the error is then that of the weights.
@@ -232,17 +233,18 @@ def factorize(
     (3, True)
     """
     check_option(method, "method", FAMILIES)
-    check_real(budget, "budget", low=0, high=1, open_low=True)
     check_options(method, options)
     family = FAMILIES[method]
     dtype = layer_dtype(W)
     dense = check_array(W, "W")
+    n_bytes = dense.size * dtype.itemsize
+    share = share_of(budget, n_bytes)
     if gram is None:
         check_unused("factorize without gram", damping=damping)
     precision = computing_dtype(dtype) if family.narrow else np.dtype(np.float64)
     damping = DAMPING if damping is None else damping
     metric = damped(gram, dense.shape[1], damping, precision)
-    available = int(budget * dense.size * 8 * dtype.itemsize)
+    available = int(share * 8 * n_bytes)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
         form = family.fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
