@@ -21,7 +21,7 @@ def as_array(name: Any, tensor: Any) -> np.ndarray:
     except (TypeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"the tensor {name!r} cannot be seen as a NumPy array ({error}); "
-            "for torch pass tensor.detach().cpu().numpy()"
+            "for torch call layers.from_torch, or pass tensor.detach().cpu().numpy()"
         ) from error
     if array.dtype.hasobject:
         raise ValueError(

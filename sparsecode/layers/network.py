@@ -375,6 +375,6 @@ def as_network(network: Network | Mapping[str, Any]) -> Network:
     if isinstance(network, Mapping):
         return Network(network)
     raise TypeError(
-        "a network has to be a Network or a mapping of names to arrays, as layers.from_torch makes "
-        f"of a torch module, got {type(network).__name__}"
+        "a network has to be a Network, as layers.read makes of a file and layers.from_torch of a "
+        f"torch module, or a mapping of names to arrays, got {type(network).__name__}"
     )

@@ -320,7 +320,7 @@ def test_wrong_types_are_named():
         TypeError, match=r"calibration has to be a Calibration, got dict; .*from_arr"
     ):
         compress({"w": np.eye(8)}, calibration={"w": np.ones((2, 8))})
-    with pytest.raises(TypeError, match="a network has to be a Network or a mapping"):
+    with pytest.raises(TypeError, match=r"a network has to be a Network, as layers\.read makes"):
         compress([np.eye(8)])
 
 

@@ -11,6 +11,7 @@ from sparsecode.layers import (
     FAMILIES,
     CompressedNetwork,
     Sum,
+    as_network,
     calibrate,
     compress,
     factorize,
@@ -112,6 +113,13 @@ def test_a_state_dict_is_read_by_shapes():
         from_torch({"a": 3})
     with pytest.raises(ValueError, match=r"'a' of torch\.float8_e4m3fn.*cannot be seen"):
         from_torch({"a": torch.zeros(2, 2).to(torch.float8_e4m3fn)})
+
+
+def test_tensors_that_numpy_cannot_see_name_the_function_that_can():
+    state = Net(torch.bfloat16).state_dict()
+    with pytest.raises(ValueError, match=r"BFloat16.*call layers\.from_torch"):
+        as_network(state)
+    assert len(from_torch(state).layers) > 2
 
 
 def test_pickles_are_refused_with_the_way_out(tmp_path):

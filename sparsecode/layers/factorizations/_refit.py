@@ -64,7 +64,10 @@ def refit(W: Any, support: Any, gram: Any, *, tol: float | None = None) -> np.nd
     W = check_array(W, "W")
     support = np.asarray(support)
     if support.dtype != bool or support.shape != W.shape:
-        raise ValueError(f"support has to be a boolean array of shape {W.shape}")
+        raise ValueError(
+            f"support has to be a boolean array of shape {W.shape}, got {support.dtype} of shape "
+            f"{support.shape}; V != 0 makes one of weights"
+        )
     if gram is not None:
         gram = second_moment(gram, W.shape[1], W.dtype)
     unit = unit_of(magnitude(W), W.dtype)
