@@ -42,17 +42,21 @@ def _end(A: Products, y: np.ndarray, point: Point, tol: float) -> Point | None:
     if fitted is None:
         return None
     x, residual = fitted
-    return Point(x, residual, _dual_point(A, y, x, point.dual, tol), point.seen)
+    return Point(A.weighted(x), residual, _dual_point(A, y, x, point.dual, tol), point.seen)
 
 
 def _consistent(
     A: Products, y: np.ndarray, point: Point, tol: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Coefficients on few columns with ``A x = y``, looked for as by subspace pursuit."""
+    """Coefficients on few columns with ``A x = y``, looked for as by subspace pursuit.
+
+    These, and what follows, are those of the matrix without its weights, which may be of very
+    different sizes.
+    """
     first, stay, join = (max(1, int(share * y.size)) for share in SHARES)
     target = max(EXACT * tol, 4 * float(np.finfo(y.dtype).eps)) * norm(y)
     support = _largest(point.seen, first)
-    x, last = point.x, np.inf
+    x, last = A.plain(point.x), np.inf
     for _ in range(ROUNDS):
         x, residual = _least_squares(A, y, support, x, target)
         size = norm(residual)
@@ -73,21 +77,21 @@ def _least_squares(
     """Conjugate gradients on the normal equations, and the residual; from where `start` is."""
     x, whole = np.zeros_like(start), np.zeros_like(start)
     x[support] = start[support]
-    residual = y - A.forward(x)
-    direction = gradient = A.backward(residual)[support]
+    residual = y - A.forward_plain(x)
+    direction = gradient = A.backward_plain(residual)[support]
     square = inner(gradient, gradient)
     for _ in range(CONJUGATE_STEPS):
         size = norm(residual)
         if size <= target or square == 0:
             break
         whole[support] = direction
-        image = A.forward(whole)
+        image = A.forward_plain(whole)
         length = square / inner(image, image)
         x[support] += length * direction
         residual = residual - length * image
         if length * square < WORTH * size**2:
             break
-        gradient = A.backward(residual)[support]
+        gradient = A.backward_plain(residual)[support]
         last, square = square, inner(gradient, gradient)
         direction = gradient + (square / last) * direction
     return x, residual
@@ -96,23 +100,23 @@ def _least_squares(
 def _dual_point(
     A: Products, y: np.ndarray, x: np.ndarray, dual: np.ndarray, tol: float
 ) -> np.ndarray:
-    """A dual point with ``A^* dual`` near the subgradients of the l1 norm at `x`.
+    """A dual point with ``A^* dual`` near the subgradients of the weighted l1 norm at `x`.
 
     ``min_d 0.5 * dist(A^* d, subgradients)^2`` by Barzilai-Borwein steps, from the best one so far.
     """
     size = np.abs(x)
-    support, value = size > 0, float(size.sum())
+    support, value = size > 0, float(A.weighted(size).sum())
     signs = np.divide(x, size, out=np.zeros_like(x), where=support)
-    correlation = A.backward(dual)
+    correlation = A.backward_plain(dual)
     best, highest, step = dual, inner(dual, y), 1.0
     last: tuple[np.ndarray, np.ndarray] | None = None
     for _ in range(DUAL_STEPS):
         if value - highest <= CERTAIN * tol * value:
             break
-        nearest = np.where(support, signs, _clipped(correlation))
-        gradient = A.forward(correlation - nearest)
+        nearest = A.weighted(np.where(support, signs, _clipped(A.plain(correlation))))
+        gradient = A.forward_plain(correlation - nearest)
         if last is None:
-            image = A.backward(gradient)
+            image = A.backward_plain(gradient)
             step = inner(gradient, gradient) / (inner(image, image) or 1.0)
         else:
             moved, bend = dual - last[0], inner(dual - last[0], gradient - last[1])
@@ -121,8 +125,8 @@ def _dual_point(
             step = inner(moved, moved) / bend
         last = dual, gradient
         dual = dual - step * gradient
-        correlation = A.backward(dual)
-        peak = largest(correlation)
+        correlation = A.backward_plain(dual)
+        peak = largest(A.plain(correlation))
         if peak > 0 and inner(dual, y) > highest * peak:
             best, highest = dual / peak, inner(dual, y) / peak
     return best

@@ -19,15 +19,30 @@ class Products:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """``A x``."""
-        self.count += 1
-        product = self.matrix @ (x if self.weights is None else x / self.weights)
-        return product.astype(self.dtype, copy=False)
+        return self.forward_plain(x if self.weights is None else x / self.weights)
 
     def backward(self, r: np.ndarray) -> np.ndarray:
         """``A^* r``."""
-        self.count += 1
-        product = (self._adjoint @ r).astype(self.dtype, copy=False)
+        product = self.backward_plain(r)
         return product if self.weights is None else product / self.weights
+
+    def forward_plain(self, x: np.ndarray) -> np.ndarray:
+        """The product without the weights."""
+        self.count += 1
+        return (self.matrix @ x).astype(self.dtype, copy=False)
+
+    def backward_plain(self, r: np.ndarray) -> np.ndarray:
+        """That of its adjoint."""
+        self.count += 1
+        return (self._adjoint @ r).astype(self.dtype, copy=False)
+
+    def weighted(self, x: np.ndarray) -> np.ndarray:
+        """``weights * x``: the coefficients whose l1 norm counts."""
+        return x if self.weights is None else x * self.weights
+
+    def plain(self, x: np.ndarray) -> np.ndarray:
+        """``x / weights``: the coefficients of the matrix without the weights."""
+        return x if self.weights is None else x / self.weights
 
 
 class Point(NamedTuple):

@@ -6,13 +6,15 @@ With ``A A^* = c I`` and :math:`\delta = m / n`, the vector
 `x` are not aligned with `A`. So `r` is soft-thresholded at a multiple of that noise, and what the
 threshold keeps of the noise is taken out again, which keeps the errors unaligned (Ma and Ping,
 "Orthogonal AMP", 2017; Rangan, Schniter and Fletcher, "Vector approximate message passing", 2019).
-A fixed point is a lasso, and the multiple decides of which residual.
+A fixed point is a lasso, and the multiple decides of which residual. With weights of the l1 norm
+each entry has the multiple of its own, and the frame stays as tight as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +36,7 @@ def tightness(A: Products) -> float | None:
     if A.shape[0] >= A.shape[1]:
         return None
     v = np.random.RandomState(0).standard_normal(A.shape[0]).astype(A.dtype)
-    image = A.forward(A.backward(v))
+    image = A.forward_plain(A.backward_plain(v))
     c = inner(v, image) / inner(v, v)
     rounding = 100 * float(np.finfo(A.dtype).eps)
     return c if c > 0 and norm(image - c * v) <= rounding * c * norm(v) else None
@@ -57,23 +59,26 @@ def message_passing(
     delta = m / n
     scale = minimax_threshold(delta)
     factor = scale * (START if sigma > 0 else EXACT_START)
-    Ax, best, dual, last = A.forward(x), -np.inf, np.zeros_like(y), norm(y)
+    multiples = 1.0 if A.weights is None else A.weights / np.median(A.weights)
+    x = A.plain(x)
+    Ax, best, dual, last = A.forward_plain(x), -np.inf, np.zeros_like(y), norm(y)
     mark, lowest, worth = PATIENCE, np.inf, np.inf
     n_iter = 0
     while True:
         n_iter += 1
         gradient = y - Ax
-        correlation = A.backward(gradient)
+        correlation = A.backward_plain(gradient)
         seen = x + correlation / (delta * c)
         noise = np.sqrt((1 - delta) / delta * inner(gradient, gradient) / (c * m))
-        kept, share = _denoised(seen, factor * noise)
-        peak, length = largest(correlation), norm(gradient)
+        kept, share = _denoised(seen, factor * noise * multiples)
+        peak, length = largest(A.plain(correlation)), norm(gradient)
         if peak > 0 and (value := (inner(gradient, y) - sigma * length) / peak) > best:
             best, dual = value, gradient / peak
         x = (kept - share * seen) / (1 - share)
-        before, Ax = Ax, A.forward(x)
+        before, Ax = Ax, A.forward_plain(x)
         residual = y - (1 - share) * Ax - share * (before + gradient / delta)
-        yield Point(kept, residual, dual, seen)
+        kept = A.weighted(kept)
+        yield Point(kept, residual, dual, A.weighted(seen))
         length, objective = norm(residual), float(np.sum(np.abs(kept)))
         aim = aim_inside(sigma, tol, best, dual)
         worth = length if sigma == 0 else abs(objective - best) / objective + abs(length / aim - 1)
@@ -94,27 +99,29 @@ def splitting(A: Products, y: np.ndarray, c: float) -> Iterator[Point]:
     reflections have led; ``A v`` follows by linearity, so that an iteration takes one product each
     way; the dual point takes one more.
     """
-    v = A.backward(y) / c
+    v = A.backward_plain(y) / c
     threshold = float(np.mean(np.abs(v)))
+    multiples = 1.0 if A.weights is None else A.weights / np.median(A.weights)
     Av, best, dual = y, -np.inf, np.zeros_like(y)
     for n_iter in count():
-        x = soft_threshold(v, threshold)
-        Ax = A.forward(x)
+        x = soft_threshold(v, threshold * multiples)
+        Ax = A.forward_plain(x)
         if n_iter % DUAL_EVERY == 0 and threshold > 0:
             candidate = (Av - Ax) / (threshold * c)
             peak = largest(A.backward(candidate))
             if peak > 0 and inner(candidate, y) > best * peak:
                 best, dual = inner(candidate, y) / peak, candidate / peak
-        yield Point(x, y - Ax, dual, v)
-        v = x + A.backward(y - (2 * Ax - Av)) / c
+        yield Point(A.weighted(x), y - Ax, dual, A.weighted(v))
+        v = x + A.backward_plain(y - (2 * Ax - Av)) / c
         Av = Av + y - Ax
 
 
-def _denoised(seen: np.ndarray, threshold: float) -> tuple[np.ndarray, float]:
+def _denoised(seen: np.ndarray, threshold: Any) -> tuple[np.ndarray, float]:
     """Soft thresholding, and the mean of the derivatives of its entries."""
     kept = soft_threshold(seen, threshold)
     on = np.count_nonzero(kept)
     slopes = float(on)
     if np.iscomplexobj(seen):
-        slopes -= 0.5 * threshold * float(np.sum(1 / np.abs(seen[kept != 0])))
+        inverse = np.divide(1, np.abs(seen), out=np.zeros(seen.size), where=kept != 0)
+        slopes -= 0.5 * float(np.sum(threshold * inverse))
     return kept, min(slopes / seen.size, 0.99)

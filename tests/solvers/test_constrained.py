@@ -225,3 +225,23 @@ def test_basis_pursuit_that_recovers_nothing_is_that_of_cvxpy(kind) -> None:
     best = np.sum(np.abs(reference.bpdn(A, y, 0.0)))
     assert result.objective == pytest.approx(best, rel=2e-6)
     check_certificate(result, A, y, 0.0)
+
+
+@pytest.mark.parametrize("make", [subsampled_dct, subsampled_fft])
+@pytest.mark.parametrize("sigma", [0.0, 0.5])
+def test_weights_do_not_loosen_a_tight_frame(make, sigma) -> None:
+    """Those of a reweighted round, far apart; without noise a few iterations do all the same."""
+    rng = np.random.default_rng(0)
+    n, m, k = 1024, 256, 30
+    A = make(n, rng.permutation(n)[:m])
+    x = np.zeros(n, dtype=A.dtype)
+    x[rng.permutation(n)[:k]] = rng.standard_normal(k)
+    e = rng.standard_normal(m)
+    y = A @ x + sigma * e / np.linalg.norm(e)
+    weights = 300 * 0.01 / (np.abs(x) + 0.01)
+    result = bpdn(A, y, sigma, weights=weights, tol=1e-7)
+    assert result.converged
+    assert result.n_iter <= (5000 if sigma > 0 else 500)
+    check_certificate(result, A @ np.eye(n), y, sigma, weights)
+    if sigma == 0:
+        np.testing.assert_allclose(result.x, x, atol=1e-6)
