@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sparsecode._docs import documented
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
-    check_array,
     check_int,
     check_option,
     check_real,
-    check_system,
     check_unused,
 )
 from sparsecode.solvers._along_path import has_path, is_small, within_norm, within_residual
 from sparsecode.solvers._consistency import Inconsistent
+from sparsecode.solvers._constrained_problem import (
+    ConstrainedProblem,
+    ConstrainedResult,
+    certificate,
+)
 from sparsecode.solvers._faces import with_attempts
 from sparsecode.solvers._interior import interior_point
 from sparsecode.solvers._pareto import Ball, along_curve, within_ball
-from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._products import Point, Products, inner, largest, norm
 from sparsecode.solvers._projections import project_l1_ball
-from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._tight import message_passing, splitting, tightness
 from sparsecode.solvers._whitened import Whitened
@@ -36,114 +35,6 @@ __all__ = ["ConstrainedResult", "basis_pursuit", "bpdn", "lasso_constrained"]
 
 METHODS = ("auto", "homotopy", "spg")
 MAX_ITER = 20_000
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class ConstrainedResult(Result):
-    """Coefficients that obey a constraint, and what proves that no others are better.
-
-    Attributes
-    ----------
-    x : ndarray of shape (n,)
-        The coefficients.
-    residual : float
-        ``||y - A x||_2``.
-    dual_gap : float
-        In the units of the objective: what separates it from the value of the dual at `dual`. Where
-        `x` obeys the constraint, its objective is within this of the best possible one.
-    infeasibility : float
-        By how much the constraint is exceeded, relative; 0 where it is obeyed.
-    dual : ndarray of shape (m,)
-        The dual point, by which all this can be checked.
-    n_products : int
-        Products with `A` and its adjoint, one vector each.
-    """
-
-    x: np.ndarray
-    residual: float
-    dual_gap: float
-    infeasibility: float
-    dual: np.ndarray
-    n_products: int
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The data in units: `A` and `y` as given are ``matrix_unit * A`` and ``signal_unit * y``."""
-
-    A: Products
-    y: np.ndarray
-    matrix_unit: float
-    signal_unit: float
-    dtype: np.dtype
-
-    @classmethod
-    def from_arguments(cls, A: Any, y: Any, weights: Any) -> _Problem:
-        given = np.asarray(y).dtype
-        A, y = check_system(A, y)
-        if y.ndim != 1:
-            raise ValueError(f"y has to be 1-D, one signal, got shape {y.shape}; loop over columns")
-        if weights is not None:
-            weights = check_array(weights, "weights", ndim=1)
-            if weights.size != A.shape[1]:
-                raise ValueError(
-                    f"weights has {weights.size} entries for {A.shape[1]} coefficients"
-                )
-            if not np.all(weights > 0):
-                raise ValueError("weights has to be positive")
-            weights = weights.astype(y.real.dtype)
-        matrix_unit, signal_unit = (
-            unit_of(size_of_matrix(A), y.dtype),
-            unit_of(magnitude(y), y.dtype),
-        )
-        products = Products(divided(A, matrix_unit), y.dtype, weights)
-        y = to_units(y, signal_unit)
-        return cls(products, y, matrix_unit, signal_unit, answer_dtype(given, y.dtype))
-
-    def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """A number in units, of that power of the two units."""
-        return _scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
-
-    def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """The number in the caller's units."""
-        return _scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
-
-    def initial(self, init: Any) -> np.ndarray:
-        """Where to start, in units and weighted."""
-        n = self.A.shape[1]
-        if init is None:
-            return np.zeros(n, dtype=self.y.dtype)
-        init = check_array(init, "init", ndim=1, allow_complex=np.iscomplexobj(self.y))
-        if init.shape != (n,):
-            raise ValueError(f"init has shape {init.shape}; the coefficients have shape {(n,)}")
-        init = init.astype(self.y.dtype)
-        init = from_units(init, 1 / self.signal_unit, self.matrix_unit, name="init")
-        return init if self.A.weights is None else init * self.A.weights
-
-    def result(
-        self,
-        x: np.ndarray,
-        dual: np.ndarray,
-        dual_unit: tuple[int, int],
-        ending: dict[str, Any],
-    ) -> ConstrainedResult:
-        x = x if self.A.weights is None else x / self.A.weights
-        x = from_units(x, self.signal_unit, 1 / self.matrix_unit, name="x")
-        dual = dual * self.as_given(1.0, *dual_unit)
-        return ConstrainedResult(
-            x=x.astype(self.dtype, copy=False),
-            dual=dual,
-            n_products=self.A.count,
-            **ending,
-        )
-
-
-def _scaled(value: float, *units_and_powers: Any) -> float:
-    exponent = 0
-    for unit, power in zip(units_and_powers[::2], units_and_powers[1::2], strict=True):
-        exponent += power * (int(np.frexp(unit)[1]) - 1)
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.ldexp(value, exponent))
 
 
 @documented
@@ -236,7 +127,7 @@ def bpdn(
     >>> round(result.residual, 6), round(result.objective, 6)
     (0.5, 4.30718)
     """
-    problem = _Problem.from_arguments(A, y, weights)
+    problem = ConstrainedProblem.from_arguments(A, y, weights)
     sigma = problem.in_units(check_real(sigma, "sigma", low=0), 1, 0)
     tol = check_real(tol, "tol", low=0)
     max_iter = _check_method(problem.A, method, max_iter, init, callback)
@@ -247,20 +138,8 @@ def bpdn(
     scale = sigma if sigma >= tol * size and sigma > 0 else size
 
     def measure(point: Point) -> dict[str, float]:
-        length, objective = norm(point.residual), float(np.sum(np.abs(point.x)))
-        excess = max(length - sigma, 0.0) / scale if scale > 0 else 0.0
-        # By Fenchel and Young: terms that are none of them negative where the constraint holds.
-        fit = inner(problem.y - point.residual, point.dual)
-        slack = sigma * norm(point.dual) - inner(point.residual, point.dual)
-        gap = max(objective - fit, 0.0) + abs(slack)
-        relative = gap / objective if objective > 0 else (0.0 if length <= sigma else 1.0)
-        return {
-            "objective": problem.as_given(objective, 1, -1),
-            "certificate": max(relative, excess),
-            "dual_gap": problem.as_given(gap, 1, -1),
-            "residual": problem.as_given(length, 1, 0),
-            "infeasibility": excess,
-        }
+        found = certificate(point, problem.y, sigma, scale)
+        return problem.numbers_as_given(found)
 
     try:
         point, ending = run(
@@ -299,7 +178,7 @@ def _check_method(
 
 
 def _points(
-    problem: _Problem, method: str, sigma: float, x: np.ndarray, tol: float
+    problem: ConstrainedProblem, method: str, sigma: float, x: np.ndarray, tol: float
 ) -> Iterator[Point]:
     """The iterates of the method that fits the matrix."""
     A, y = problem.A, problem.y
@@ -370,7 +249,7 @@ def lasso_constrained(
     >>> np.round(lasso_constrained(np.eye(3), np.array([3.0, 2.0, 0.1]), 3.0, tol=1e-9).x, 6)
     array([2., 1., 0.])
     """
-    problem = _Problem.from_arguments(A, y, weights)
+    problem = ConstrainedProblem.from_arguments(A, y, weights)
     tau = check_real(tau, "tau", low=0)
     tau = min(problem.in_units(tau, 1, -1), 1e300)
     tol = check_real(tol, "tol", low=0)
@@ -403,7 +282,9 @@ def lasso_constrained(
     return problem.result(point.x, residual, (1, 0), {**ending, **measure(point)})
 
 
-def _points_in_ball(problem: _Problem, method: str, tau: float, x: np.ndarray) -> Iterator[Ball]:
+def _points_in_ball(
+    problem: ConstrainedProblem, method: str, tau: float, x: np.ndarray
+) -> Iterator[Ball]:
     A, y = problem.A, problem.y
     if method == "homotopy":
         return within_norm(A, y, tau)
