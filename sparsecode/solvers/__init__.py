@@ -25,18 +25,14 @@ from sparsecode.solvers.convolutional_learning import convolutional_dictionary_l
 from sparsecode.solvers.coordinate import coordinate_descent
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
+from sparsecode.solvers.evolution import StateEvolution, state_evolution
 from sparsecode.solvers.filling import complete_rows
 from sparsecode.solvers.go_decomposition import godec
 from sparsecode.solvers.greedy import matching_pursuit, ols, omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.label_consistent import LabelResult, label_consistent_ksvd
 from sparsecode.solvers.low_rank import effective_rank, truncated_svd
-from sparsecode.solvers.message_passing import (
-    MessagePassingResult,
-    StateEvolution,
-    amp,
-    state_evolution,
-)
+from sparsecode.solvers.message_passing import MessagePassingResult, amp
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.nuclear import complete, singular_value_threshold
 from sparsecode.solvers.online_dictionary import OnlineState, online_dictionary_learning

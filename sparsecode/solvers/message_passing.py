@@ -1,4 +1,4 @@
-r"""Approximate message passing, and the state evolution that predicts it."""
+r"""Approximate message passing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sparsecode._phase import minimax_threshold
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
     check_int,
-    check_random_state,
     check_real,
     check_system,
     check_unused,
@@ -26,7 +25,7 @@ from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._result import Result
 from sparsecode.solvers._run import Callback, run, warn_not_gaussian
 
-__all__ = ["MessagePassingResult", "StateEvolution", "amp", "state_evolution"]
+__all__ = ["MessagePassingResult", "amp"]
 
 # Of a signal in noise, and the standard deviation of the noise: the signal, and the mean of the
 # derivatives of its entries, each by its own entry.
@@ -45,7 +44,7 @@ class _Message(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _SoftThreshold:
+class SoftThreshold:
     """Soft thresholding at `theta` times the noise, and the lasso that its fixed point solves."""
 
     theta: float
@@ -185,8 +184,8 @@ def amp(
     damping = check_real(damping, "damping", low=0, high=1, open_high=True)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     if denoiser is None:
-        theta = _theta(threshold, A.shape[0] / A.shape[1], positive)
-        lasso = _SoftThreshold(theta, L1(positive=positive))
+        theta = best_threshold(threshold, A.shape[0] / A.shape[1], positive)
+        lasso = SoftThreshold(theta, L1(positive=positive))
     else:
         check_unused("a denoiser", threshold=threshold, positive=positive or None)
         lasso = None
@@ -254,7 +253,8 @@ def _messages(
         yield _Message(x, noise, residual, correlation, weight, change)
 
 
-def _theta(threshold: float | None, delta: float, positive: bool) -> float:
+def best_threshold(threshold: float | None, delta: float, positive: bool) -> float:
+    """The threshold that is given, or else the minimax one at this share of measurements."""
     if threshold is not None:
         return check_real(threshold, "threshold", low=0, open_low=True)
     if delta >= 1:
@@ -295,106 +295,3 @@ def _column_norm(A: Any) -> float:
     if squares.max() > (1.5 + 6 / np.sqrt(m)) ** 2 * squares.mean():
         warn_not_gaussian("amp", "a column of A has a much larger norm than others")
     return float(np.sqrt(squares.mean(dtype=np.float64)))
-
-
-@dataclass(frozen=True, eq=False)
-class StateEvolution:
-    """What message passing is predicted to do.
-
-    Attributes
-    ----------
-    noise : ndarray of shape (n_iter + 1,)
-        The standard deviation of the noise that the denoiser sees in each iteration, and after.
-    mse : ndarray of shape (n_iter + 1,)
-        The mean squared error of an entry, before the first iteration and after each.
-    threshold : float
-        Of soft thresholding, in units of the noise; NaN with a denoiser of the caller's.
-    """
-
-    noise: np.ndarray
-    mse: np.ndarray
-    threshold: float
-
-
-def state_evolution(
-    delta: float,
-    prior_sampler: Callable[[Any, int], np.ndarray],
-    sigma: float,
-    n_iter: int,
-    *,
-    threshold: float | None = None,
-    denoiser: Denoiser | None = None,
-    positive: bool = False,
-    n_samples: int = 1_000_000,
-    random_state: int = 0,
-) -> StateEvolution:
-    r"""The error of `amp` in each iteration, as it is for large matrices of independent entries.
-
-    .. math:: \tau_{t+1}^2 = \sigma^2 + \tfrac1\delta\,
-              \mathbb E\, \bigl[\eta(X + \tau_t Z;\, \theta \tau_t) - X\bigr]^2,
-              \qquad \tau_0^2 = \sigma^2 + \tfrac1\delta\, \mathbb E\, X^2
-
-    with `X` an entry of the signal and `Z` standard normal; the means are over samples.
-
-    Parameters
-    ----------
-    delta : float
-        Measurements over unknowns, positive.
-    prior_sampler : callable
-        ``prior_sampler(rng, size)`` draws so many entries of the signal.
-    sigma : float
-        The standard deviation of the noise in a measurement, for columns of unit norm.
-    n_iter : int
-        How many iterations.
-    threshold : float, optional
-        As of `amp`.
-    denoiser : callable, optional
-        As of `amp`.
-    positive : bool, default=False
-        As of `amp`.
-    n_samples : int, default=1000000
-        The relative error of a mean is about ``1 / sqrt(n_samples)`` times a few.
-    random_state : int, default=0
-        Of the samples.
-
-    Returns
-    -------
-    StateEvolution
-        `noise`, `mse` and `threshold`.
-
-    References
-    ----------
-    Bayati and Montanari, "The dynamics of message passing on dense graphs, with applications to
-    compressed sensing", 2011.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparsecode.solvers import state_evolution
-    >>> def signs(rng, size):
-    ...     return np.where(rng.random_sample(size) < 0.1, 1.0, 0.0)
-    >>> predicted = state_evolution(0.5, signs, 0.0, 50)
-    >>> bool(predicted.mse[50] < 1e-6 * predicted.mse[0])
-    True
-    """
-    delta = check_real(delta, "delta", low=0, open_low=True)
-    sigma, n_iter = check_real(sigma, "sigma", low=0), check_int(n_iter, "n_iter")
-    rng = check_random_state(check_int(random_state, "random_state", low=0))
-    theta, denoise = np.nan, denoiser
-    if denoise is None:
-        theta = _theta(threshold, delta, positive)
-        denoise = _SoftThreshold(theta, L1(positive=positive))
-    else:
-        check_unused("a denoiser", threshold=threshold, positive=positive or None)
-    n_samples = check_int(n_samples, "n_samples")
-    X = np.asarray(prior_sampler(rng, n_samples), dtype=np.float64)
-    if X.shape != (n_samples,):
-        raise ValueError(f"prior_sampler gave shape {X.shape}; asked for ({n_samples},)")
-    Z = rng.standard_normal(n_samples)
-    mse, noise = [float(np.mean(X * X))], []
-    while True:
-        noise.append(float(np.sqrt(sigma * sigma + mse[-1] / delta)))
-        if len(noise) > n_iter:
-            return StateEvolution(np.array(noise), np.array(mse), theta)
-        error = denoise(X + noise[-1] * Z, noise[-1])[0] - X
-        mse.append(float(np.mean(error * error)))
