@@ -16,16 +16,17 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _lock = threading.Lock()
+_local = threading.local()
 _holders = 0
 _limits: Any = None
 _controller: Any = None
 
 
 def check_n_threads(n_threads: int | None) -> int:
-    """None means the cores this process was given, and 1 inside a joblib worker."""
+    """None means the cores this process was given, 1 inside a joblib worker or `one_of_many`."""
     if n_threads is not None:
         return check_int(n_threads, "n_threads")
-    if _inside_joblib():
+    if _inside_joblib() or getattr(_local, "one_of_many", False):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -37,6 +38,18 @@ def _inside_joblib() -> bool:
     from joblib.parallel import get_active_backend
 
     return bool(get_active_backend()[0].nesting_level)
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """What runs here is a task of a cluster or pool, whose other tasks have the other cores."""
+    before = getattr(_local, "one_of_many", False)
+    _local.one_of_many = True
+    try:
+        with single_threaded_blas():
+            yield
+    finally:
+        _local.one_of_many = before
 
 
 @contextmanager

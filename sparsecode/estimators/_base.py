@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
+from sparsecode._dask import check_blocks, map_rows
 from sparsecode._validation import check_array, check_operator
 
 
@@ -35,6 +36,21 @@ def check_samples(
         reset=reset,
         ensure_all_finite="allow-nan" if missing else True,
     )
+
+
+def check_samples_in_blocks(estimator: Transformer, X: Any, *, reset: bool) -> Any:
+    """The same of a Dask array; its entries are checked where its blocks are computed."""
+    X = check_blocks(X, "X")
+    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    check_samples(estimator, np.zeros((1, X.shape[1]), dtype), reset=reset)
+    return X.astype(dtype)
+
+
+def inverse_of_blocks(estimator: Any, codes: Any) -> Any:
+    """`inverse_transform` of a Dask array of codes, block by block."""
+    codes = check_blocks(codes, "codes")
+    row = np.zeros((1, codes.shape[1]), codes.dtype)
+    return map_rows(estimator.inverse_transform, codes, estimator.inverse_transform(row))
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[np.ndarray, np.dtype]:

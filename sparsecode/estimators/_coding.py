@@ -8,9 +8,16 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparsecode._dask import is_dask, map_rows
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_array, check_bool, check_int, check_option, check_unused
-from sparsecode.estimators._base import Transformer, check_codes, synthesize
+from sparsecode.estimators._base import (
+    Transformer,
+    check_codes,
+    check_samples_in_blocks,
+    inverse_of_blocks,
+    synthesize,
+)
 from sparsecode.operators import overcomplete_dct
 from sparsecode.solvers import sparse_encode
 
@@ -176,7 +183,10 @@ class SparseCoder(Transformer):
         SparseCoder
             The estimator itself.
         """
-        X = self._samples(X, reset=True)
+        if is_dask(X):  # its blocks are checked by `transform`
+            X = check_samples_in_blocks(self, X, reset=True)
+        else:
+            X = self._samples(X, reset=True)
         self.components_ = self._atoms(X.shape[1]).astype(X.dtype)
         self.n_components_ = self.components_.shape[0]
         self.n_iter_ = 1
@@ -190,16 +200,20 @@ class SparseCoder(Transformer):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            Signals, one a row.
+            Signals, one a row; a Dask array is coded block by block.
         y : None
             Ignored; it is there because scikit-learn's has it.
 
         Returns
         -------
-        ndarray or csr_array of shape (n_samples, n_components), twice as wide if `split_sign`
-            The codes; CSR if `sparse_output`.
+        ndarray, csr_array or dask.array.Array of shape (n_samples, n_components)
+            The codes, twice as wide if `split_sign`; CSR if `sparse_output`. Of a Dask array a Dask
+            array of such blocks.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            X = check_samples_in_blocks(self, X, reset=False)
+            return map_rows(self.transform, X, self.transform(np.zeros((1, X.shape[1]), X.dtype)))
         X = self._samples(X, reset=False)
         codes = self._encode(X, self.components_.astype(X.dtype, copy=False))
         if not self.split_sign:
@@ -222,6 +236,8 @@ class SparseCoder(Transformer):
             The signals.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            return inverse_of_blocks(self, X)
         if self.split_sign:
             n = self.n_components_
             X = check_codes(X, "codes", 2 * n)

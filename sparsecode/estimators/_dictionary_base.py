@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparsecode._dask import is_dask
 from sparsecode._validation import check_bool, check_int, check_missing_values
-from sparsecode.estimators._base import Transformer, synthesize
+from sparsecode.estimators._base import (
+    Transformer,
+    check_samples_in_blocks,
+    inverse_of_blocks,
+    synthesize,
+)
 from sparsecode.solvers import DictionaryResult, sparse_encode
 from sparsecode.solvers._learning import coding_tol
 
@@ -65,15 +71,18 @@ class DictionaryLearner(Transformer):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            Signals, one a row.
+            Signals, one a row; a Dask array is coded block by block.
 
         Returns
         -------
-        ndarray or csr_array of shape (n_samples, n_components)
-            The codes; CSR if `sparse_output`.
+        ndarray, csr_array or dask.array.Array of shape (n_samples, n_components)
+            The codes; CSR if `sparse_output`. Of a Dask array a Dask array of such blocks.
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        if is_dask(X):
+            X = check_samples_in_blocks(self, X, reset=False)
+        else:
+            X = self._checked(X, reset=False)
         return sparse_encode(
             X,
             self.components_.astype(X.dtype, copy=False),
@@ -102,6 +111,8 @@ class DictionaryLearner(Transformer):
             The signals.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            return inverse_of_blocks(self, X)
         return synthesize(X, self.components_)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:

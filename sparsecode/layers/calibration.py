@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sparsecode._dask import is_dask, reduce_rows, row_blocks
 from sparsecode._validation import check_array
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.patterns import near_misses
@@ -99,7 +100,8 @@ class Calibration:
             The layer's name in the network.
         X : array-like of shape (n_samples, n_inputs) or (..., n_inputs)
             Inputs, one per row; leading axes are flattened. Floats of any size, integers and
-            booleans; a `numpy.memmap` is read in tiles of rows.
+            booleans; a `numpy.memmap` is read in tiles of rows. Of a Dask array the moments of its
+            blocks are computed where these are, and only they travel.
 
         Raises
         ------
@@ -111,6 +113,9 @@ class Calibration:
         """
         if not isinstance(name, str):
             raise TypeError(f"the name of a layer has to be a string, got {name!r}")
+        if is_dask(X):
+            self.merge(_of_blocks(name, X))
+            return
         X = _rows(X, name)
         moment = self._moments.get(name) or _Moment(np.zeros((X.shape[1], X.shape[1])))
         if X.shape[1] != moment.total.shape[0]:
@@ -248,6 +253,23 @@ class Calibration:
         if name not in self._moments:
             raise ValueError(f"there are no inputs of {name!r}{near_misses(name, self.names)}")
         return self._moments[name]
+
+
+def _of_blocks(name: str, X: Any) -> Calibration:
+    """That of a Dask array, whose last axis is in one block."""
+    X = X.rechunk({X.ndim - 1: -1}) if X.ndim > 1 else X
+
+    def look(block: np.ndarray) -> Calibration:
+        return Calibration.from_arrays({name: block} if block.size or X.size == 0 else {})
+
+    return reduce_rows(look, _merged, row_blocks(X))
+
+
+def _merged(calibrations: Sequence[Calibration]) -> Calibration:
+    whole = Calibration()
+    for each in calibrations:
+        whole.merge(each)
+    return whole
 
 
 def _rows(X: Any, name: str) -> np.ndarray:

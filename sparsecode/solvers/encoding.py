@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import numpy as np
+
+from sparsecode._dask import check_blocks, is_dask, map_rows
 from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import check_bool, check_missing_values
+from sparsecode._validation import check_array, check_bool, check_missing_values
 from sparsecode.solvers._batches import (
     Part,
     assemble,
@@ -64,7 +68,8 @@ def sparse_encode(
     ----------
     X : array of shape (n_samples, n_features)
         Signals; float32 and float64 are computed in their own precision (but `lars` in double). A
-        `np.memmap` is read in tiles, and what has been read is given back to the system.
+        `np.memmap` is read in tiles, and what has been read is given back to the system. A Dask
+        array is coded block by block, where its blocks are and when the codes are asked for.
     dictionary : array of shape (n_components, n_features)
         Atoms, one a row. They need not have unit norm; zero and duplicate atoms are legal.
     algorithm : str, default="omp"
@@ -96,13 +101,14 @@ def sparse_encode(
     sparse_output : bool, default=True
         CSR, or a dense array. Dense codes of a million signals are large: ask for them knowingly.
     n_threads : int, optional
-        Threads; None means the cores this process was given, 1 inside a joblib worker. The codes
-        do not depend on it, to the bit.
+        Threads; None means the cores this process was given, 1 inside a joblib worker and for each
+        block of a Dask array. The codes do not depend on it, to the bit.
 
     Returns
     -------
-    scipy.sparse.csr_array or ndarray of shape (n_samples, n_components)
-        The codes. A zero signal has a zero code.
+    scipy.sparse.csr_array, ndarray or dask.array.Array of shape (n_samples, n_components)
+        The codes. A zero signal has a zero code. Of a Dask array a Dask array, of blocks that are
+        CSR or dense; the entries are checked, and warnings given, where the blocks are computed.
 
     Raises
     ------
@@ -140,6 +146,24 @@ def sparse_encode(
     array([[3., 0., 0.]])
     """
     sparse_output = check_bool(sparse_output, "sparse_output")
+    if is_dask(X):
+        X = check_blocks(X, "X")
+        code_block = partial(
+            sparse_encode,
+            dictionary=check_array(dictionary, "dictionary"),
+            algorithm=algorithm,
+            n_nonzero_coefs=n_nonzero_coefs,
+            residual_tol=residual_tol,
+            alpha=alpha,
+            positive=positive,
+            tol=tol,
+            max_iter=max_iter,
+            missing_values=missing_values,
+            sparse_output=sparse_output,
+            n_threads=n_threads,
+        )
+        zero = np.zeros((1, X.shape[1]), X.dtype)  # coding it costs little and checks the arguments
+        return map_rows(code_block, X, code_block(zero))
     missing, n_threads = check_missing_values(missing_values), check_n_threads(n_threads)
     X, dtype = check_signals(X)
     D = check_dictionary(dictionary, X, dtype)
