@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._threads import check_n_threads
+from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import (
     RandomSource,
     check_array,
@@ -31,6 +31,7 @@ COHERENCE = 0.99  # two atoms closer than this are one atom too many (Aharon et 
 # signals a rare one goes with one that stands for two atoms, and 94 % of all atoms become 99 %.
 RARE = 0.3
 INITS = ("data", "svd", "dct")
+PART = 8192  # signals that one thread sums up
 
 
 class Coding(NamedTuple):
@@ -126,6 +127,23 @@ class Signals(NamedTuple):
         if self.observed is not None:
             R *= self.observed
         return R
+
+    def energies(self, codes: sp.csr_array, D: np.ndarray, n_threads: int) -> np.ndarray:
+        """The squared norms of the rows of `residual`."""
+        from sparsecode.solvers._kernels.dictionary import row_energies
+
+        if self.observed is not None:
+            return squared_rows(self.residual(codes, D))
+        found = np.empty(len(self.X))
+
+        def look(rows: slice) -> None:
+            starts = codes.indptr[rows.start : rows.stop + 1]
+            row_energies(
+                self.X[rows], D, starts, codes.indices, codes.data, found[rows], np.empty_like(D[0])
+            )
+
+        map_tiles(look, _parts(len(self.X), PART), n_threads)
+        return found
 
 
 class Learner(NamedTuple):
@@ -259,28 +277,66 @@ def _filled(atoms: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.
 
 
 def repaired(
-    signals: Signals, D: np.ndarray, R: np.ndarray, uses: np.ndarray, taken: np.ndarray,
+    X: np.ndarray, D: np.ndarray, energies: np.ndarray, uses: np.ndarray, taken: np.ndarray,
     positive: bool,
 ) -> tuple[np.ndarray, np.ndarray, int, float]:  # fmt: skip
     """Rare atoms, and the later of two nearly equal ones, become the worst-coded signals.
 
-    Also which signals have become atoms so far, how many did now, and the largest coherence.
+    `energies` are what the codes leave of each. Also which signals have become atoms so far, how
+    many did now, and the largest coherence.
     """
     alike = np.triu(np.abs(D @ D.T), 1)
     rare = (uses == 0) | (uses < RARE * np.mean(uses))
     poor = np.flatnonzero(rare | np.any(alike > COHERENCE, axis=0))
     taken, D = taken.copy(), D.copy()
     if poor.size:
-        energy = np.einsum("ij,ij->i", R, R)
-        energy[taken] = 0
-        candidates = np.maximum(signals.X, 0) if positive else signals.X
-        energy[~candidates.any(axis=1)] = 0
-        worst = np.argsort(-energy, kind="stable")[: poor.size]
-        worst = worst[energy[worst] > 0]
+        energies = np.where(taken, 0, energies)
+        if positive:
+            energies[~(X > 0).any(axis=1)] = 0
+        worst = _largest(energies, poor.size)
         poor = poor[: worst.size]
         taken[worst] = True
-        D[poor] = candidates[worst] / np.linalg.norm(candidates[worst], axis=1, keepdims=True)
+        atoms = np.maximum(X[worst], 0) if positive else X[worst]
+        D[poor] = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
     return D, taken, poor.size, float(alike.max(initial=0.0))
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Where the largest nonzero values stand, in descending order; the first of equals."""
+    least = 0.0 if count >= values.size else np.partition(values, -count)[-count]
+    among = np.flatnonzero((values >= least) & (values > 0))
+    return among[np.argsort(-values[among], kind="stable")[:count]]
+
+
+def moments(X: np.ndarray, codes: sp.csr_array, n_threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """``codes^T codes`` and ``codes^T X``, in double precision.
+
+    The parts that are added do not depend on the threads, and take no more room than the signals.
+    """
+    from sparsecode.solvers._kernels.dictionary import code_moments
+
+    K, (n, m) = codes.shape[1], X.shape
+
+    def summed(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        A, B, starts = np.zeros((K, K)), np.zeros((K, m)), codes.indptr[rows.start : rows.stop + 1]
+        code_moments(X[rows], starts, codes.indices, codes.data, A, B)
+        return A, B
+
+    n_parts = max(1, min(8, n // PART, X.size // (K * K)))
+    (A, B), *others = map_tiles(summed, _parts(n, -(-n // n_parts)), n_threads)
+    for other_A, other_B in others:
+        A += other_A
+        B += other_B
+    return A, B
+
+
+def _parts(n: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def squared_rows(R: np.ndarray) -> np.ndarray:
+    """The squared norm of each row."""
+    return np.einsum("ij,ij->i", R, R).astype(np.float64, copy=False)
 
 
 def energy_of(R: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from sparsecode._scaling import magnitude, to_units, unit_of, units_of_rows
 from sparsecode._threads import map_tiles
 from sparsecode.solvers._batches import check_signals, read
-from sparsecode.solvers._learning import Coding, Signals, energy_of, repaired
+from sparsecode.solvers._learning import Coding, energy_of, repaired, squared_rows
 from sparsecode.solvers._tiles import lasso_descent
 
 ROWS = 64  # a tile of the coding: a batch of 256 rows keeps four threads busy
@@ -129,8 +129,7 @@ def passes(
             atoms.add(c, x, 1.0)
             weights[i], n_rows = 1.0, n_rows + len(x) * (n_pass == 0)
             atoms.descend(coding.positive, rows.n_batches)
-            batch = Signals(x, observed, x, rows.unit, 0.0)
-            taken[rows_i], replaced, coherence = atoms.repair(batch, R, taken[rows_i], coding)
+            taken[rows_i], replaced, coherence = atoms.repair(x, R, taken[rows_i], coding)
             codes[i : i + 1] = [sp.csr_array(c)]
             energy_i = energy_of(R)
             energy, n_replaced = energy + energy_i, n_replaced + replaced
@@ -216,11 +215,14 @@ class Atoms:
             self.velocity += self.D - before
 
     def repair(
-        self, batch: Signals, R: np.ndarray, taken: np.ndarray, coding: Coding
+        self, x: np.ndarray, R: np.ndarray, taken: np.ndarray, coding: Coding
     ) -> tuple[np.ndarray, int, float]:
         """Atoms out of use, and the later of two that are alike, become rows of the batch."""
         uses = np.diag(self.A) > self.floor
-        D, taken, n_replaced, coherence = repaired(batch, self.D, R, uses, taken, coding.positive)
+        energies = squared_rows(R)
+        D, taken, n_replaced, coherence = repaired(
+            x, self.D, energies, uses, taken, coding.positive
+        )
         if n_replaced:
             new = np.any(D != self.D, axis=1)
             self.A[new], self.A[:, new] = 0, 0

@@ -11,13 +11,14 @@ import scipy.sparse as sp
 
 from sparsecode._docs import documented
 from sparsecode._validation import check_int, check_option, check_real
-from sparsecode.solvers._learning import Learner, energy_of, repaired
+from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback, run
 
 __all__ = ["ksvd", "mod"]
 
 EXACT_PASSES = 100  # power iterations of the exact update at the most; few are needed
+BLOCK = 256  # users of an atom whose signals are read in one go
 
 
 class _Iterate(NamedTuple):
@@ -33,7 +34,7 @@ class _Iterate(NamedTuple):
 class _Updated(NamedTuple):
     D: np.ndarray
     codes: sp.csr_array
-    R: np.ndarray
+    energies: np.ndarray  # what they leave of each signal
 
 
 Update = Callable[[Learner, np.ndarray, sp.csr_array], _Updated]
@@ -199,10 +200,13 @@ def _alternation(learner: Learner, update: Update) -> Iterator[_Iterate]:
     D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
         codes = coding.codes(signals.given, D, learner.n_threads, missing=missing)
-        D, codes, R = update(learner, D, codes)
+        D, codes, energies = update(learner, D, codes)
         uses = np.bincount(codes.indices, minlength=len(D))
-        next_D, taken, replaced, coherence = repaired(signals, D, R, uses, taken, coding.positive)
-        yield _Iterate(D, codes, energy_of(R), coherence, n_replaced, next_D, taken)
+        next_D, taken, replaced, coherence = repaired(
+            signals.X, D, energies, uses, taken, coding.positive
+        )
+        energy = float(energies.sum())
+        yield _Iterate(D, codes, energy, coherence, n_replaced, next_D, taken)
         D, n_replaced = next_D, replaced
 
 
@@ -210,22 +214,29 @@ def _swept(learner: Learner, D: np.ndarray, codes: sp.csr_array, n_passes: int) 
     """One K-SVD sweep, the atoms in random order."""
     from sparsecode.solvers._kernels.dictionary import sweep_atoms, sweep_observed_atoms
 
-    signals, dtype = learner.signals, D.dtype
-    R, D = signals.residual(codes, D), D.copy()
+    signals, dtype, (K, m) = learner.signals, D.dtype, D.shape
+    D, order = D.copy(), learner.rng.permutation(K)
     # The same pattern by columns, holding where each atom's coefficients stand in the rows.
     places = sp.csr_array(
         (np.arange(codes.nnz), codes.indices, codes.indptr), shape=codes.shape
     ).tocsc()
+    by_atoms = (places.indptr, places.indices, places.data)
     options = (
-        D, learner.rng.permutation(len(D)), places.indptr, places.indices, places.data, codes.data,
-        dtype.type(learner.coding.alpha or 0), learner.coding.positive, n_passes, dtype.type(1e-6),
-        np.empty((3, D.shape[1]), dtype=dtype),
+        dtype.type(learner.coding.alpha or 0), learner.coding.positive, n_passes, dtype.type(1e-6)
     )  # fmt: skip
-    if signals.observed is None:
-        sweep_atoms(R, *options)
-    else:
-        sweep_observed_atoms(R, signals.observed, *options)
-    return _Updated(D, codes, R)
+    if signals.observed is not None:
+        R = signals.residual(codes, D)
+        sweep_observed_atoms(
+            R, signals.observed, D, order, *by_atoms, codes.data, *options,
+            np.empty((3, m), dtype=dtype),
+        )  # fmt: skip
+        return _Updated(D, codes, squared_rows(R))
+    sweep_atoms(
+        signals.X, D, order, *by_atoms, codes.indptr, codes.indices, codes.data,
+        *moments(signals.X, codes, learner.n_threads), *options,
+        np.empty(m), np.empty(K), np.empty(K, dtype=dtype), np.empty(BLOCK, dtype=dtype),
+    )  # fmt: skip
+    return _Updated(D, codes, signals.energies(codes, D, learner.n_threads))
 
 
 def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Updated:
@@ -234,7 +245,7 @@ def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Upd
     if learner.coding.positive:
         fitted = _descended(learner, D, codes)
     elif signals.observed is None:
-        fitted = _solved((codes.T @ codes).toarray(), codes.T @ signals.X, D)
+        fitted = _solved(*moments(signals.X, codes, learner.n_threads), D)
     else:  # each feature is seen by signals of its own
         fitted = np.empty_like(D)
         for f, seen in enumerate(signals.observed.T):
@@ -247,7 +258,7 @@ def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Upd
     new[alive] /= norms[alive, None]
     scaled = codes.copy()
     scaled.data = codes.data * np.where(alive, norms, 0)[codes.indices]
-    return _Updated(new, scaled, signals.residual(scaled, new))
+    return _Updated(new, scaled, signals.energies(scaled, new, learner.n_threads))
 
 
 def _solved(gram: np.ndarray, correlation: np.ndarray, D: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def plain_sweep(X, D, C, order):
 
 
 def one_sweep(X, D, codes, n_passes, seed=0, alpha=None, positive=False):
-    """The updated atoms, codes and residual, and the order of the updates."""
+    """The updated atoms, codes and energies, and the order of the updates."""
     missing = np.nan if np.isnan(X).any() else None
     coding = Coding(2, None, alpha, positive)
     signals, rng = Signals.checked(X, missing), np.random.RandomState(seed)
@@ -56,9 +56,10 @@ def test_the_exact_update_is_the_full_svds(seed) -> None:
     codes = sparse_encode(X, D, n_nonzero_coefs=2)
     updated, order = one_sweep(X, D, codes, 100_000, seed)
     expected_D, expected_C = plain_sweep(X, D, codes.toarray(), order)
-    np.testing.assert_allclose(updated.R, X - updated.codes @ updated.D, atol=1e-12)
+    energies = np.sum((X - updated.codes @ updated.D) ** 2, axis=1)
+    np.testing.assert_allclose(updated.energies, energies, atol=1e-12)
     exact_error = np.sum((X - expected_C @ expected_D) ** 2)
-    assert np.sum(updated.R**2) == pytest.approx(exact_error, rel=1e-6)
+    assert updated.energies.sum() == pytest.approx(exact_error, rel=1e-6)
     np.testing.assert_allclose(updated.D, expected_D, atol=2e-3)
     np.testing.assert_allclose(updated.codes.toarray(), expected_C, atol=2e-2)
 
@@ -108,7 +109,7 @@ def test_the_exact_sweep_is_at_least_as_good_as_the_approximate_one_on_one_atom(
     D = np.random.default_rng(2).standard_normal((1, 8))
     D /= np.linalg.norm(D)
     codes = sparse_encode(X, D, n_nonzero_coefs=1)
-    energies = [np.sum(one_sweep(X, D, codes, passes)[0].R ** 2) for passes in (1, 3, 100)]
+    energies = [one_sweep(X, D, codes, passes)[0].energies.sum() for passes in (1, 3, 100)]
     best = np.sum((X - rank_one(X)) ** 2)
     assert energies == sorted(energies, reverse=True)
     assert energies[-1] == pytest.approx(best, rel=1e-8)
@@ -189,15 +190,15 @@ def test_an_unused_and_a_duplicate_atom_become_the_worst_coded_signals() -> None
     R[2] *= 2
     taken = np.zeros(10, dtype=bool)
     uses = np.array([3, 3, 3, 3, 0])
-    data = Signals.checked(X, None)
-    new, taken, n_replaced, coherence = repaired(data, D, R, uses, taken, False)
+    energies = np.sum(R * R, axis=1)
+    new, taken, n_replaced, coherence = repaired(X, D, energies, uses, taken, False)
     assert n_replaced == 2
     assert coherence == 1
     np.testing.assert_array_equal(new[:3], D[:3])
     np.testing.assert_allclose(new[3:], X[[2, 7]] / np.linalg.norm(X[[2, 7]], axis=1)[:, None])
     np.testing.assert_array_equal(np.flatnonzero(taken), [2, 7])
     np.testing.assert_array_equal(D[4], np.eye(5)[4])  # the iterate handed out is left alone
-    again = repaired(data, D, R, uses, taken, False)[0]  # a signal becomes an atom once
+    again = repaired(X, D, energies, uses, taken, False)[0]  # a signal becomes an atom once
     assert not np.allclose(np.abs(again[3]), np.abs(new[3]))
 
 

@@ -18,7 +18,13 @@ from sparsecode.solvers import _kernels, ksvd, sparse_encode
 from sparsecode.solvers._kernels import compiled
 from sparsecode.solvers._kernels.clusters import split_line
 from sparsecode.solvers._kernels.coordinate import PAD, SMALL, lasso_tile, sweep_gram
-from sparsecode.solvers._kernels.dictionary import descend_block, sweep_atoms, sweep_observed_atoms
+from sparsecode.solvers._kernels.dictionary import (
+    code_moments,
+    descend_block,
+    row_energies,
+    sweep_atoms,
+    sweep_observed_atoms,
+)
 from sparsecode.solvers._kernels.greedy import pursuit_tile
 from sparsecode.solvers._kernels.grids import CHUNK, round_columns, round_groups
 from sparsecode.solvers._kernels.homotopy import lars_tile
@@ -37,6 +43,7 @@ TESTED = {
     *("huber_rows", "huber_step", "huber_sums", "multiplier_step", "replace_outliers"),
     *("positive_pursuit_tile", "split_line", "sweep_observed_atoms", "descend_block"),
     *("round_columns", "round_groups"),
+    *("code_moments", "row_energies"),
 }
 KINDS = pytest.mark.parametrize("kind", ["f", "d"])
 
@@ -273,18 +280,44 @@ def test_a_sweep_over_the_atoms(kind, index, sweep) -> None:
     places = np.arange(5, dtype=np.int64)
     codes = np.zeros((5, 3), dtype=kind)
     codes[[0, 1], 0], codes[[2, 3, 4], 1] = values[:2], values[2:]
-    R = X - codes @ D
-    seen = [np.ones(X.shape, dtype=bool)] if sweep is sweep_observed_atoms else []
-    sweep(
-        R, *seen, D, np.array([2, 1, 0]), starts, users, places, values, D.dtype.type(0), False,
-        10_000, D.dtype.type(1e-7), np.empty((3, 3), kind),
-    )  # fmt: skip
+    order, by_atoms = np.array([2, 1, 0]), (starts, users, places)
+    options = (D.dtype.type(0), False, 10_000, D.dtype.type(1e-7))
+    if sweep is sweep_atoms:
+        rows, atoms = np.arange(6, dtype=index), np.array([0, 0, 1, 1, 1], dtype=index)
+        sweep(
+            X, D, order, *by_atoms, rows, atoms, values, (codes.T @ codes).astype("d"),
+            (codes.T @ X).astype("d"), *options, np.empty(3), np.empty(3), np.empty(3, kind),
+            np.empty(2, kind),
+        )  # fmt: skip
+        R, energies = np.empty_like(X), np.empty(5)
+        row_energies(X, D, rows, atoms, values, energies, np.empty(3, kind))
+        R[:2], R[2:] = X[:2] - np.outer(values[:2], D[0]), X[2:] - np.outer(values[2:], D[1])
+        np.testing.assert_allclose(energies, np.sum(R * R, axis=1), rtol=1e-4, atol=1e-6)
+    else:
+        R = X - codes @ D
+        sweep(
+            R, np.ones(X.shape, dtype=bool), D, order, *by_atoms, values, *options,
+            np.empty((3, 3), kind),
+        )  # fmt: skip
     for atom, rows in ((0, slice(0, 2)), (1, slice(2, 5))):
         s = np.linalg.svd(X[rows], compute_uv=False)
         assert np.sum(R[rows] ** 2) == pytest.approx(np.sum(s[1:] ** 2), rel=1e-3)
         np.testing.assert_allclose(X[rows] - np.outer(values[rows], D[atom]), R[rows], atol=1e-5)
     np.testing.assert_array_equal(D[2], [0, 0, 1])
     np.testing.assert_allclose(np.linalg.norm(D, axis=1), 1, rtol=1e-5)
+
+
+@KINDS
+def test_the_moments_of_codes(kind) -> None:
+    rng = np.random.default_rng(4)
+    X, C = rng.standard_normal((7, 3)).astype(kind), rng.standard_normal((7, 5)).astype(kind)
+    C *= rng.random(C.shape) < 0.5
+    C[2] = 0
+    codes, A, B = sp.csr_array(C), np.ones((5, 5)), np.ones((5, 3))  # it adds
+    code_moments(X, codes.indptr, codes.indices, codes.data, A, B)
+    C, X = C.astype("d"), X.astype("d")
+    np.testing.assert_allclose(A, 1 + C.T @ C, rtol=1e-12)
+    np.testing.assert_allclose(B, 1 + C.T @ X, rtol=1e-12)
 
 
 @KINDS
