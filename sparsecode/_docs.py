@@ -152,7 +152,8 @@ random_state : int, RandomState, Generator or None, default=None
 n_threads : int, optional
     Threads of the coding step. The result does not depend on it.
 callback : callable, optional
-    Called after each iteration with the named numbers of the history; a true answer stops.
+    Called after each iteration with the named numbers of the history and the atoms so far,
+    `"dictionary"`; a true answer stops.
 
 Returns
 -------

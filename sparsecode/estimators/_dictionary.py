@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from sparsecode._docs import documented_class
+from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import ksvd, mod
 
@@ -84,6 +85,7 @@ class KSVD(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary.
 
@@ -99,7 +101,7 @@ class KSVD(DictionaryLearner):
         KSVD
             The estimator itself.
         """
-        self._learned(X, ksvd, update=self.update, **_iterations(self))
+        self._fitted(X, ksvd, update=self.update, **_iterations(self))
         return self
 
 
@@ -165,6 +167,7 @@ class MOD(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary.
 
@@ -180,7 +183,7 @@ class MOD(DictionaryLearner):
         MOD
             The estimator itself.
         """
-        self._learned(X, mod, **_iterations(self))
+        self._fitted(X, mod, **_iterations(self))
         return self
 
 

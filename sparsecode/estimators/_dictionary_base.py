@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,15 @@ from sparsecode.estimators._base import (
     inverse_of_blocks,
     synthesize,
 )
+from sparsecode.estimators._callbacks import CallbackSupportMixin, watched_iterations
 from sparsecode.solvers import DictionaryResult, sparse_encode
 from sparsecode.solvers._learning import coding_tol
 
+Learn = Callable[..., DictionaryResult]
 CODING = ("n_nonzero_coefs", "residual_tol", "alpha", "positive")
 
 
-class DictionaryLearner(Transformer):
+class DictionaryLearner(CallbackSupportMixin, Transformer):
     """`transform` codes rows in the learned atoms as `fit` did; `inverse_transform` sums them."""
 
     n_components: int | None
@@ -34,22 +36,21 @@ class DictionaryLearner(Transformer):
     sparse_output: bool
     n_threads: int | None
     components_: np.ndarray
+    n_features_in_: int
 
-    def _learned(
-        self, X: Any, learn: Callable[..., DictionaryResult], **options: Any
-    ) -> DictionaryResult:
-        """Run a learner and keep what it found."""
-        X = self._checked(X, reset=True)
+    def _fitted(self, X: Any, learn: Learn, max_iter: Any, **options: Any) -> DictionaryResult:
+        """Run a learner under the callbacks of the estimator, and keep what it found."""
+        X, max_iter = self._checked(X, reset=True), check_int(max_iter, "max_iter")
+        with watched_iterations(self, X, max_iter, self._as_of) as callback:
+            return self._learned(X, learn, max_iter=max_iter, callback=callback, **options)
+
+    def _learned(self, X: np.ndarray, learn: Learn, **options: Any) -> DictionaryResult:
         check_bool(self.sparse_output, "sparse_output")
-        n_components = X.shape[1]
-        if self.n_components is not None:
-            n_components = check_int(self.n_components, "n_components")
         coding = {name: getattr(self, name) for name in CODING}
-        if all(coding[name] is None for name in CODING[:3]):
-            coding["n_nonzero_coefs"] = min(max(1, X.shape[1] // 10), n_components)
+        coding["n_nonzero_coefs"] = self._count
         result = learn(
             X,
-            n_components,
+            self._n_atoms,
             missing_values=self.missing_values,
             n_threads=self.n_threads,
             **coding,
@@ -59,11 +60,33 @@ class DictionaryLearner(Transformer):
         self._keep(result)
         return result
 
+    @property
+    def _n_atoms(self) -> int:
+        if self.n_components is None:
+            return self.n_features_in_
+        return check_int(self.n_components, "n_components")
+
+    @property
+    def _count(self) -> int | None:
+        """Atoms a signal at the most: by default a tenth of the features."""
+        if any(getattr(self, name) is not None for name in CODING[:3]):
+            return self.n_nonzero_coefs
+        return min(max(1, self.n_features_in_ // 10), self._n_atoms)
+
     def _keep(self, result: DictionaryResult) -> None:
         self.components_ = result.dictionary
         self.n_iter_ = result.n_iter
         self.history_ = dict(result.history)
         self.error_ = float(self.history_["relative_error"][-1])
+
+    def _as_of(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of a fit that ended with this iteration."""
+        return {
+            "components_": row["dictionary"],
+            "n_nonzero_coefs_": self._count,
+            "n_iter_": row["n_iter"],
+            "error_": row["relative_error"],
+        }
 
     def transform(self, X: Any) -> Any:
         """Code each row in the learned dictionary.

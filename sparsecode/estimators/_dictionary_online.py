@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from sparsecode._docs import documented_class
+from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import OnlineState, online_dictionary_learning
 
@@ -132,6 +133,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary, from the beginning.
 
@@ -147,7 +149,11 @@ class OnlineDictionaryLearning(DictionaryLearner):
         OnlineDictionaryLearning
             The estimator itself.
         """
-        return self._begun(X, max_iter=self.max_iter, tol=self.tol)
+        result = self._fitted(
+            X, online_dictionary_learning, self.max_iter, tol=self.tol, **self._start
+        )
+        self.state_ = result.state
+        return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from new rows, in one pass, on top of those before.
@@ -165,7 +171,10 @@ class OnlineDictionaryLearning(DictionaryLearner):
             The estimator itself.
         """
         if not hasattr(self, "state_"):
-            return self._begun(X, max_iter=1, tol=None)
+            X = self._checked(X, reset=True)
+            result = self._learned(X, online_dictionary_learning, max_iter=1, **self._start)
+            self.state_ = result.state
+            return self
         X = self._checked(X, reset=False).astype(self.state_.dtype, copy=False)
         result = online_dictionary_learning(
             X,
@@ -179,9 +188,6 @@ class OnlineDictionaryLearning(DictionaryLearner):
         self.n_iter_, self.state_ = n_iter, result.state
         return self
 
-    def _begun(self, X: Any, **options: Any) -> Self:
-        names = ("batch_size", "init", "random_state")
-        options |= {name: getattr(self, name) for name in names}
-        result = self._learned(X, online_dictionary_learning, **options)
-        self.state_ = result.state
-        return self
+    @property
+    def _start(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("batch_size", "init", "random_state")}

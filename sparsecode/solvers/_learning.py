@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -24,6 +26,7 @@ from sparsecode._validation import (
 from sparsecode.operators import overcomplete_dct
 from sparsecode.solvers._orthogonal import svd
 from sparsecode.solvers._result import DictionaryResult
+from sparsecode.solvers._run import Callback
 from sparsecode.solvers.encoding import sparse_encode
 
 COHERENCE = 0.99  # two atoms closer than this are one atom too many (Aharon et al.)
@@ -337,6 +340,21 @@ def _parts(n: int, size: int) -> list[slice]:
 def squared_rows(R: np.ndarray) -> np.ndarray:
     """The squared norm of each row."""
     return np.einsum("ij,ij->i", R, R).astype(np.float64, copy=False)
+
+
+def with_atoms(callback: Callback | None, atoms: Callable[[], np.ndarray]) -> Callback | None:
+    """A callback that is told the atoms, too."""
+    if callback is None:
+        return None
+    tell = callback
+
+    def told(row: Mapping[str, float]) -> Any:
+        shown: dict[str, Any] = {**row}
+        shown["dictionary"] = D = atoms().view()
+        D.flags.writeable = False
+        return tell(MappingProxyType(shown))
+
+    return told
 
 
 def energy_of(R: np.ndarray) -> float:

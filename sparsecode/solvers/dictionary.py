@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from sparsecode._docs import documented
 from sparsecode._validation import check_int, check_option, check_real
-from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows
+from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows, with_atoms
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback, run
 
@@ -169,11 +169,12 @@ def _learned(
     tol = None if tol is None else check_real(tol, "tol", low=0)
     max_iter = check_int(max_iter, "max_iter")
     signals, coding = learner.signals, learner.coding
-    previous = 0.5 * signals.energy
+    previous, D = 0.5 * signals.energy, learner.D
     squared_unit = signals.unit * signals.unit
 
     def measure(iterate: _Iterate) -> dict[str, float]:
-        nonlocal previous
+        nonlocal previous, D
+        D = iterate.D
         objective = coding.objective(iterate.energy, iterate.codes)
         # Repair may raise the error once: that is no rest either, hence the absolute value.
         decrease = abs(previous - objective) / previous if previous > 0 else 0.0
@@ -189,8 +190,8 @@ def _learned(
         }
 
     last, ending = run(
-        _alternation(learner, update), measure, tol=tol, max_iter=max_iter, callback=callback,
-        name=name,
+        _alternation(learner, update), measure, tol=tol, max_iter=max_iter,
+        callback=with_atoms(callback, lambda: D), name=name,
     )  # fmt: skip
     return learner.result(last, ending)
 

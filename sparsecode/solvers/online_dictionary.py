@@ -16,7 +16,7 @@ from sparsecode._validation import (
     check_real,
     check_unused,
 )
-from sparsecode.solvers._learning import Coding, first_atoms
+from sparsecode.solvers._learning import Coding, first_atoms, with_atoms
 from sparsecode.solvers._online import Memory, OnlineState, Pass, Rows, passes
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback, run
@@ -98,7 +98,8 @@ def online_dictionary_learning(
     n_threads : int, optional
         Threads of the coding. The result does not depend on it, to the bit.
     callback : callable, optional
-        Called after each pass with the named numbers of the history; a true answer stops.
+        Called after each pass with the named numbers of the history and the atoms so far,
+        `"dictionary"`; a true answer stops.
 
     Returns
     -------
@@ -233,11 +234,12 @@ def _learned(
     callback: Callback | None,
 ) -> DictionaryResult:
     """Run it."""
-    previous = state.memory.objective
+    previous, D = state.memory.objective, state.D
     energy, squared_unit = rows.energy, rows.unit * rows.unit
 
     def measure(done: Pass) -> dict[str, float]:
-        nonlocal previous
+        nonlocal previous, D
+        D = done.D
         before = previous or 0.5 * energy
         change = abs(before - done.objective) / before if before > 0 else 0.0
         previous = done.objective
@@ -254,7 +256,7 @@ def _learned(
     with single_threaded_blas():  # bits would depend on the number of its threads
         last, ending = run(
             passes(state, rows, batches, n_threads), measure, tol=tol, max_iter=max_iter,
-            callback=callback, name="online_dictionary_learning",
+            callback=with_atoms(callback, lambda: D), name="online_dictionary_learning",
         )  # fmt: skip
     found = sp.csr_array(sp.vstack(last.codes, format="csr"))
     found.data = from_units(found.data, rows.unit, name="codes")
