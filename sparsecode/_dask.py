@@ -63,24 +63,45 @@ def reduce_rows(
 ) -> Answer:
     """``add([work(block, *shared) for block in blocks])``, computed now.
 
-    The blocks stay where they are; each argument in `shared` travels once to each worker.
+    A block may be a tuple of arguments. What is a Dask task stays where it is; each argument in
+    `shared` travels once to each worker.
     """
     from dask import delayed
 
-    def task(*given: Any) -> Answer:
-        with one_of_many():
-            return work(*given)
-
-    shared = tuple(delayed(each, pure=False, traverse=False) for each in shared)
-    parts = [delayed(task, pure=False)(block, *shared) for block in blocks]
+    parts = _tasks(work, blocks, shared)
+    add_parts = delayed(add, pure=False)
     while len(parts) > 1:
-        parts = [
-            delayed(add, pure=False)(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)
-        ]
+        parts = [add_parts(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
     answer: Answer = parts[0].compute()
     return answer
+
+
+def computed(work: Callable[..., Answer], blocks: Sequence[Any], *shared: Any) -> list[Answer]:
+    """``[work(block, *shared) for block in blocks]``, computed now and brought here."""
+    import dask
+
+    return list(dask.compute(*_tasks(work, blocks, shared)))
+
+
+def persisted(work: Callable[..., Any], blocks: Sequence[Any], *shared: Any) -> list[Any]:
+    """The same as tasks that are done, whose answers stay where they were found."""
+    import dask
+
+    return list(dask.persist(*_tasks(work, blocks, shared)))
 
 
 def row_blocks(X: Any) -> list[Any]:
     """The blocks of rows, each a Dask task of its own."""
     return list(X.to_delayed().ravel())
+
+
+def _tasks(work: Callable[..., Any], blocks: Sequence[Any], shared: Sequence[Any]) -> list[Any]:
+    from dask import delayed
+
+    def task(*given: Any) -> Any:
+        with one_of_many():
+            return work(*given)
+
+    task_of = delayed(task, pure=False)
+    shared = tuple(delayed(each, pure=False, traverse=False) for each in shared)
+    return [task_of(*(b if isinstance(b, tuple) else (b,)), *shared) for b in blocks]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from sparsecode._dask import is_dask
 from sparsecode._docs import documented_class
+from sparsecode.estimators._base import check_samples_in_blocks
 from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import ksvd, mod
@@ -174,7 +176,7 @@ class MOD(DictionaryLearner):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            Signals, one a row.
+            Signals, one a row; of a Dask array the blocks stay where they are.
         y : None
             Ignored; it is there for pipelines.
 
@@ -185,6 +187,11 @@ class MOD(DictionaryLearner):
         """
         self._fitted(X, mod, **_iterations(self))
         return self
+
+    def _training(self, X: Any) -> Any:
+        if is_dask(X):
+            return check_samples_in_blocks(self, X, reset=True)
+        return super()._training(X)
 
 
 def _iterations(learner: KSVD | MOD) -> dict[str, Any]:

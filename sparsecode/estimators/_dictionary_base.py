@@ -40,9 +40,12 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
 
     def _fitted(self, X: Any, learn: Learn, max_iter: Any, **options: Any) -> DictionaryResult:
         """Run a learner under the callbacks of the estimator, and keep what it found."""
-        X, max_iter = self._checked(X, reset=True), check_int(max_iter, "max_iter")
+        X, max_iter = self._training(X), check_int(max_iter, "max_iter")
         with watched_iterations(self, X, max_iter, self._as_of) as callback:
             return self._learned(X, learn, max_iter=max_iter, callback=callback, **options)
+
+    def _training(self, X: Any) -> Any:
+        return self._checked(X, reset=True)
 
     def _learned(self, X: np.ndarray, learn: Learn, **options: Any) -> DictionaryResult:
         check_bool(self.sparse_output, "sparse_output")

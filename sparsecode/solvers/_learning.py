@@ -183,7 +183,7 @@ class Learner(NamedTuple):
         taken = np.zeros(len(signals.X), dtype=bool)
         rng = check_random_state(random_state)
         if isinstance(init, DictionaryResult):
-            D, taken, rng = _resumed(init, shape, len(signals.X), rng, random_state)
+            D, taken, rng = resumed(init, shape, len(signals.X), rng, random_state)
         else:
             D = first_atoms(signals.X, shape, init, rng, positive=coding.positive)
         return cls(signals, coding.in_units(signals.unit), D.astype(signals.X.dtype), taken, rng,
@@ -193,7 +193,7 @@ class Learner(NamedTuple):
         """What the caller gets of the last iterate."""
         codes = last.codes.copy()
         codes.data = from_units(codes.data, self.signals.unit, name="codes")
-        state = Resumable(last.next_D, last.taken, _state_of(self.rng))
+        state = Resumable(last.next_D, last.taken, state_of(self.rng))
         return DictionaryResult(dictionary=last.D, codes=codes, state=state, **ending)
 
 
@@ -205,13 +205,13 @@ class Resumable(NamedTuple):
     rng: Any
 
 
-def _state_of(rng: RandomSource) -> Any:
+def state_of(rng: RandomSource) -> Any:
     if isinstance(rng, np.random.RandomState):
         return rng.get_state()
     return rng.bit_generator.state
 
 
-def _resumed(
+def resumed(
     init: DictionaryResult, shape: tuple[int, int], n_samples: int, rng: RandomSource, given: Any
 ) -> tuple[np.ndarray, np.ndarray, RandomSource]:
     """Atoms, signals taken, and the random numbers from where the result's run left them."""
@@ -248,6 +248,11 @@ def first_atoms(
         atoms = to_units(atoms, unit_of(magnitude(atoms), atoms.dtype))
         if positive and atoms.min() < 0:
             raise ValueError("init has negative entries, and positive=True allows none")
+    return unit_atoms(atoms, positive=positive)
+
+
+def unit_atoms(atoms: np.ndarray, *, positive: bool) -> np.ndarray:
+    """Of unit norm, and without negative entries where that is asked for."""
     if positive:
         atoms = np.abs(atoms)
     norms = np.linalg.norm(atoms, axis=1, keepdims=True)
@@ -258,20 +263,20 @@ def first_atoms(
 
 def _from_data(X: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
     candidates = np.flatnonzero(np.linalg.norm(X, axis=1))
-    return _filled(X[rng.permutation(candidates)[: shape[0]]], shape, rng)
+    return filled(X[rng.permutation(candidates)[: shape[0]]], shape, rng)
 
 
 def _from_svd(X: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
     """Right singular vectors of what is not zero; more atoms than these are random."""
     _, s, Vt = svd(X if len(X) <= 4 * shape[1] else np.asarray(np.linalg.qr(X, mode="r")))
-    return _filled(Vt[: np.count_nonzero(s > s[0] * 1e-6)][: shape[0]], shape, rng)
+    return filled(Vt[: np.count_nonzero(s > s[0] * 1e-6)][: shape[0]], shape, rng)
 
 
 def _cosines(X: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
     return overcomplete_dct(*shape).astype(X.dtype)
 
 
-def _filled(atoms: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
+def filled(atoms: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
     """Random atoms behind those there are, if these are too few."""
     missing = shape[0] - len(atoms)
     if missing <= 0:
@@ -279,29 +284,50 @@ def _filled(atoms: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.
     return np.vstack([atoms, rng.standard_normal((missing, shape[1])).astype(atoms.dtype)])
 
 
+def poor_atoms(D: np.ndarray, uses: np.ndarray) -> tuple[np.ndarray, float]:
+    """Rare atoms, and the later of two nearly equal ones; and the largest coherence."""
+    alike = np.triu(np.abs(D @ D.T), 1)
+    rare = (uses == 0) | (uses < RARE * np.mean(uses))
+    poor = np.flatnonzero(rare | np.any(alike > COHERENCE, axis=0))
+    return poor, float(alike.max(initial=0.0))
+
+
 def repaired(
     X: np.ndarray, D: np.ndarray, energies: np.ndarray, uses: np.ndarray, taken: np.ndarray,
     positive: bool,
 ) -> tuple[np.ndarray, np.ndarray, int, float]:  # fmt: skip
-    """Rare atoms, and the later of two nearly equal ones, become the worst-coded signals.
+    """`poor_atoms` become the worst-coded signals.
 
     `energies` are what the codes leave of each. Also which signals have become atoms so far, how
     many did now, and the largest coherence.
     """
-    alike = np.triu(np.abs(D @ D.T), 1)
-    rare = (uses == 0) | (uses < RARE * np.mean(uses))
-    poor = np.flatnonzero(rare | np.any(alike > COHERENCE, axis=0))
-    taken, D = taken.copy(), D.copy()
-    if poor.size:
-        energies = np.where(taken, 0, energies)
-        if positive:
-            energies[~(X > 0).any(axis=1)] = 0
-        worst = _largest(energies, poor.size)
-        poor = poor[: worst.size]
-        taken[worst] = True
-        atoms = np.maximum(X[worst], 0) if positive else X[worst]
-        D[poor] = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
-    return D, taken, poor.size, float(alike.max(initial=0.0))
+    poor, coherence = poor_atoms(D, uses)
+    taken = taken.copy()
+    worst = worst_coded(X, energies, taken, poor.size, positive)
+    taken[worst] = True
+    D = with_signals(D, poor[: worst.size], X[worst], positive)
+    return D, taken, worst.size, coherence
+
+
+def worst_coded(
+    X: np.ndarray, energies: np.ndarray, taken: np.ndarray, count: int, positive: bool
+) -> np.ndarray:
+    """Of signals that are not taken and can become atoms these, the worst first."""
+    if count == 0:
+        return np.empty(0, dtype=np.intp)
+    energies = np.where(taken, 0, energies)
+    if positive:
+        energies[~(X > 0).any(axis=1)] = 0
+    return _largest(energies, count)
+
+
+def with_signals(
+    D: np.ndarray, places: np.ndarray, signals: np.ndarray, positive: bool
+) -> np.ndarray:
+    """The atoms, and signals of unit norm for those in these places."""
+    atoms, D = np.maximum(signals, 0) if positive else signals, D.copy()
+    D[places] = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+    return D
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

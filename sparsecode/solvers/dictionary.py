@@ -6,29 +6,21 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
+from sparsecode._dask import is_dask
 from sparsecode._docs import documented
-from sparsecode._validation import check_int, check_option, check_real
-from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows, with_atoms
+from sparsecode._validation import check_option, check_unused
+from sparsecode.solvers._alternation import Iterate, alternate, least_squares_atoms, to_unit_norm
+from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows
+from sparsecode.solvers._learning_blocks import BlockLearner, mod_of_blocks
 from sparsecode.solvers._result import DictionaryResult
-from sparsecode.solvers._run import Callback, run
+from sparsecode.solvers._run import Callback
 
 __all__ = ["ksvd", "mod"]
 
 EXACT_PASSES = 100  # power iterations of the exact update at the most; few are needed
 BLOCK = 256  # users of an atom whose signals are read in one go
-
-
-class _Iterate(NamedTuple):
-    D: np.ndarray
-    codes: sp.csr_array
-    energy: float  # ||X - codes @ D||_F^2 where X was observed
-    coherence: float
-    n_replaced: int  # before the codes were found
-    next_D: np.ndarray  # after repair
-    taken: np.ndarray
 
 
 class _Updated(NamedTuple):
@@ -131,6 +123,11 @@ def mod(
     `alpha` the l1 norm changes by that, and the objective may rise.) With `positive` each entry of
     an atom moves to its own minimum in turn.
 
+    A Dask array is learned from block by block: its signals and their codes stay where they are,
+    and moments of the codes are added up. Each iteration goes over the blocks twice, so persist
+    them where they fit. The answer is that of the array in memory, to rounding; `codes` are a Dask
+    array of CSR blocks.
+
     %(dictionary_learning)s
     %(dictionary_learning_iterations)s
 
@@ -149,6 +146,13 @@ def mod(
     >>> bool(result.history["relative_error"][-1] < 0.4)
     True
     """
+    if is_dask(X):
+        check_unused("a Dask array", missing_values=missing_values, n_threads=n_threads)
+        learner_of_blocks = BlockLearner.checked(
+            X, n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol,
+            alpha=alpha, positive=positive, init=init, random_state=random_state,
+        )  # fmt: skip
+        return mod_of_blocks(learner_of_blocks, max_iter, tol, callback)
     learner = Learner.checked(
         X, n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol, alpha=alpha,
         positive=positive, init=init, missing_values=missing_values, random_state=random_state,
@@ -166,37 +170,15 @@ def _learned(
     name: str,
 ) -> DictionaryResult:
     """Run it: every batch learner differs in the update of the atoms alone."""
-    tol = None if tol is None else check_real(tol, "tol", low=0)
-    max_iter = check_int(max_iter, "max_iter")
-    signals, coding = learner.signals, learner.coding
-    previous, D = 0.5 * signals.energy, learner.D
-    squared_unit = signals.unit * signals.unit
-
-    def measure(iterate: _Iterate) -> dict[str, float]:
-        nonlocal previous, D
-        D = iterate.D
-        objective = coding.objective(iterate.energy, iterate.codes)
-        # Repair may raise the error once: that is no rest either, hence the absolute value.
-        decrease = abs(previous - objective) / previous if previous > 0 else 0.0
-        previous = objective
-        relative = iterate.energy / signals.energy if signals.energy > 0 else 0.0
-        return {
-            "objective": objective * squared_unit,
-            "certificate": decrease,
-            "relative_error": float(np.sqrt(relative)),
-            "n_nonzero": np.count_nonzero(iterate.codes.data) / len(signals.X),
-            "coherence": iterate.coherence,
-            "n_replaced": iterate.n_replaced,
-        }
-
-    last, ending = run(
-        _alternation(learner, update), measure, tol=tol, max_iter=max_iter,
-        callback=with_atoms(callback, lambda: D), name=name,
+    signals = learner.signals
+    last, ending = alternate(
+        _alternation(learner, update), learner.D, signals.energy, signals.unit, max_iter=max_iter,
+        tol=tol, callback=callback, name=name,
     )  # fmt: skip
     return learner.result(last, ending)
 
 
-def _alternation(learner: Learner, update: Update) -> Iterator[_Iterate]:
+def _alternation(learner: Learner, update: Update) -> Iterator[Iterate]:
     signals, coding, missing = learner.signals, learner.coding, learner.signals.observed is not None
     D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
@@ -207,7 +189,10 @@ def _alternation(learner: Learner, update: Update) -> Iterator[_Iterate]:
             signals.X, D, energies, uses, taken, coding.positive
         )
         energy = float(energies.sum())
-        yield _Iterate(D, codes, energy, coherence, n_replaced, next_D, taken)
+        yield Iterate(
+            D, codes, energy, coding.objective(energy, codes),
+            np.count_nonzero(codes.data) / len(signals.X), coherence, n_replaced, next_D, taken,
+        )  # fmt: skip
         D, n_replaced = next_D, replaced
 
 
@@ -246,32 +231,17 @@ def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Upd
     if learner.coding.positive:
         fitted = _descended(learner, D, codes)
     elif signals.observed is None:
-        fitted = _solved(*moments(signals.X, codes, learner.n_threads), D)
+        fitted = least_squares_atoms(*moments(signals.X, codes, learner.n_threads), D)
     else:  # each feature is seen by signals of its own
         fitted = np.empty_like(D)
         for f, seen in enumerate(signals.observed.T):
             C = codes[seen]
             gram, correlation = (C.T @ C).toarray(), C.T @ signals.X[seen, f : f + 1]
-            fitted[:, f : f + 1] = _solved(gram, correlation, D[:, f : f + 1])
-    norms = np.linalg.norm(fitted, axis=1)
-    alive = norms > 0
-    new = np.where(alive[:, None], fitted, D)
-    new[alive] /= norms[alive, None]
+            fitted[:, f : f + 1] = least_squares_atoms(gram, correlation, D[:, f : f + 1])
+    new, factors = to_unit_norm(fitted, D)
     scaled = codes.copy()
-    scaled.data = codes.data * np.where(alive, norms, 0)[codes.indices]
+    scaled.data = codes.data * factors[codes.indices]
     return _Updated(new, scaled, signals.energies(scaled, new, learner.n_threads))
-
-
-def _solved(gram: np.ndarray, correlation: np.ndarray, D: np.ndarray) -> np.ndarray:
-    """The least squares atoms; an atom that no code uses stays as it is."""
-    used = np.diag(gram) > 0
-    fitted = D.copy()
-    A, B = gram[np.ix_(used, used)].astype(np.float64), correlation[used].astype(np.float64)
-    values, vectors = scipy.linalg.eigh(A, check_finite=False)
-    kept = values > len(values) * np.finfo(D.dtype).eps * max(values[-1], 0) if len(values) else []
-    V = vectors[:, kept]
-    fitted[used] = (V / values[kept]) @ (V.T @ B)
-    return fitted
 
 
 def _descended(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> np.ndarray:

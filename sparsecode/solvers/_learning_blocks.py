@@ -1,0 +1,315 @@
+"""The method of optimal directions on a Dask array: codes stay with their signals.
+
+Moments of the codes, a few sums, and as many signals as there are atoms to replace travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsecode._dask import check_blocks, computed, persisted, reduce_rows, row_blocks
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import RandomSource, check_array, check_int, check_random_state
+from sparsecode.solvers._alternation import (
+    Iterate,
+    alternate,
+    least_squares_atoms,
+    nonnegative_atoms,
+    to_unit_norm,
+)
+from sparsecode.solvers._learning import (
+    Coding,
+    Resumable,
+    Signals,
+    energy_of,
+    filled,
+    first_atoms,
+    moments,
+    poor_atoms,
+    resumed,
+    state_of,
+    unit_atoms,
+    with_signals,
+    worst_coded,
+)
+from sparsecode.solvers._result import DictionaryResult
+from sparsecode.solvers._run import Callback
+
+
+class _Look(NamedTuple):
+    """What a first look at a block says."""
+
+    n: int
+    size: float
+    energy: float  # in its own unit
+    unit: float
+    n_nonzero: int  # signals that are not zero
+
+
+class _Sums(NamedTuple):
+    A: np.ndarray
+    B: np.ndarray
+    uses: np.ndarray
+
+
+class _Left(NamedTuple):
+    """What the codes leave, and the signals that are coded worst."""
+
+    energy: float
+    absolute: float
+    n_nonzero: int
+    worst: np.ndarray  # energies, descending
+    places: np.ndarray
+    rows: np.ndarray
+
+
+class Blocks(NamedTuple):
+    """Signals in blocks, each a Dask task that gives rows as they were given."""
+
+    tasks: list[Any]
+    starts: np.ndarray
+    shape: tuple[int, int]
+    dtype: np.dtype
+    unit: float
+    energy: float
+    nonzero: np.ndarray  # signals in each block that are not zero
+
+    @classmethod
+    def checked(cls, X: Any) -> Self:
+        """Every block is looked at once, and its entries checked."""
+        X = check_blocks(X, "X")
+        dtype = check_array(np.zeros((1, 1), X.dtype), "X").dtype
+        tasks = row_blocks(X)
+        looks = computed(_look, tasks)
+        tasks = [task for task, look in zip(tasks, looks, strict=True) if look.n]
+        looks = [look for look in looks if look.n]
+        if not looks:
+            raise ValueError(f"X is empty: its shape is {X.shape}")
+        unit = unit_of(max(look.size for look in looks), dtype)
+        with np.errstate(under="ignore"):
+            energy = sum(look.energy * np.square(look.unit / unit) for look in looks)
+        heights = np.array([look.n for look in looks])
+        return cls(
+            tasks, np.cumsum(heights) - heights, (int(heights.sum()), X.shape[1]), dtype, unit,
+            float(energy), np.array([look.n_nonzero for look in looks]),
+        )  # fmt: skip
+
+    def pick(self, ranks: np.ndarray) -> np.ndarray:
+        """Of the signals that are not zero these, in units."""
+        before = np.cumsum(self.nonzero) - self.nonzero
+        owner = np.searchsorted(before, ranks, side="right") - 1
+        rows = np.empty((len(ranks), self.shape[1]), self.dtype)
+        owners = np.unique(owner)
+        wanted = [ranks[owner == block] - before[block] for block in owners]
+        parts = [(self.tasks[block], local) for block, local in zip(owners, wanted, strict=True)]
+        found = computed(_picked, parts, self.dtype, self.unit)
+        for block, part in zip(owners, found, strict=True):
+            rows[owner == block] = part
+        return rows
+
+    def first_atoms(
+        self, shape: tuple[int, int], init: Any, rng: RandomSource, *, positive: bool
+    ) -> np.ndarray:
+        """As of the whole array; "svd" up to signs."""
+        kind = "data" if init is None else init
+        X = np.empty((0, shape[1]), self.dtype)
+        if isinstance(kind, str) and kind == "data":
+            chosen = self.pick(rng.permutation(int(self.nonzero.sum()))[: shape[0]])
+            return unit_atoms(filled(chosen, shape, rng), positive=positive)
+        if isinstance(kind, str) and kind == "svd":
+            X = reduce_rows(_triangle, _stacked_triangles, self.tasks, self.dtype, self.unit)
+        return first_atoms(X, shape, kind, rng, positive=positive)
+
+
+class BlockLearner(NamedTuple):
+    """Checked arguments, and where it starts."""
+
+    blocks: Blocks
+    coding: Coding
+    D: np.ndarray
+    taken: np.ndarray
+    rng: RandomSource
+
+    @classmethod
+    def checked(
+        cls,
+        X: Any,
+        n_components: Any,
+        *,
+        n_nonzero_coefs: Any,
+        residual_tol: Any,
+        alpha: Any,
+        positive: Any,
+        init: Any,
+        random_state: Any,
+    ) -> Self:
+        """From the arguments; a `DictionaryResult` for `init` goes on where it ended."""
+        n_components = check_int(n_components, "n_components")
+        coding = Coding.checked(n_components, n_nonzero_coefs, residual_tol, alpha, positive)
+        rng, blocks = check_random_state(random_state), Blocks.checked(X)
+        shape, taken = (n_components, blocks.shape[1]), np.zeros(blocks.shape[0], dtype=bool)
+        if isinstance(init, DictionaryResult):
+            D, taken, rng = resumed(init, shape, len(taken), rng, random_state)
+        else:
+            D = blocks.first_atoms(shape, init, rng, positive=coding.positive)
+        return cls(blocks, coding.in_units(blocks.unit), D.astype(blocks.dtype), taken, rng)
+
+
+def mod_of_blocks(
+    learner: BlockLearner, max_iter: Any, tol: Any, callback: Callback | None
+) -> DictionaryResult:
+    """`mod` of a Dask array."""
+    blocks = learner.blocks
+    last, ending = alternate(
+        _alternation(learner), learner.D, blocks.energy, blocks.unit, max_iter=max_iter, tol=tol,
+        callback=callback, name="mod",
+    )  # fmt: skip
+    codes, factors = last.codes
+    return DictionaryResult(
+        dictionary=last.D,
+        codes=_as_array(codes, factors, blocks, len(last.D)),
+        state=Resumable(last.next_D, last.taken, state_of(learner.rng)),
+        **ending,
+    )
+
+
+def _alternation(learner: BlockLearner) -> Iterator[Iterate]:
+    blocks, coding = learner.blocks, learner.coding
+    units, fit = (blocks.dtype, blocks.unit), least_squares_atoms
+    if coding.positive:
+        fit = nonnegative_atoms
+    D, taken, n_replaced = learner.D, learner.taken, 0
+    while True:
+        codes = persisted(_coded, blocks.tasks, *units, coding, D)
+        pairs = list(zip(blocks.tasks, codes, strict=True))
+        sums = reduce_rows(_summed, _added, pairs, *units)
+        D, factors = to_unit_norm(fit(sums.A, sums.B, D), D)
+        poor, coherence = poor_atoms(D, sums.uses)
+        places = [np.flatnonzero(part) for part in np.split(taken, blocks.starts[1:])]
+        looks = [
+            (*pair, start, place)
+            for pair, start, place in zip(pairs, blocks.starts, places, strict=True)
+        ]
+        add = partial(_added_left, n_worst=poor.size)
+        left = reduce_rows(_left, add, looks, *units, coding, D, factors, poor.size)
+        taken = taken.copy()
+        taken[left.places] = True
+        next_D = with_signals(D, poor[: len(left.rows)], left.rows, coding.positive)
+        objective = 0.5 * left.energy + (coding.alpha or 0.0) * left.absolute
+        yield Iterate(
+            D, (codes, factors), left.energy, objective, left.n_nonzero / blocks.shape[0],
+            coherence, n_replaced, next_D, taken,
+        )  # fmt: skip
+        D, n_replaced = next_D, len(left.rows)
+
+
+def _as_array(codes: Sequence[Any], factors: np.ndarray, blocks: Blocks, n_atoms: int) -> Any:
+    """The Dask array of codes that stand for the signals as they were given."""
+    import dask.array as da
+    from dask import delayed
+
+    def scaled(block: sp.csr_array) -> sp.csr_array:
+        return _rescaled(block, factors, blocks.unit)
+
+    heights = np.diff(np.append(blocks.starts, blocks.shape[0]))
+    empty = sp.csr_array((0, n_atoms), dtype=blocks.dtype)
+    return da.concatenate([
+        da.from_delayed(delayed(scaled)(block), shape=(int(height), n_atoms), meta=empty)
+        for block, height in zip(codes, heights, strict=True)
+    ])  # fmt: skip
+
+
+def _rescaled(codes: sp.csr_array, factors: np.ndarray, unit: float) -> sp.csr_array:
+    codes = codes.copy()
+    codes.data = from_units(codes.data * factors[codes.indices], unit, name="codes")
+    return codes
+
+
+# What workers do. A block is rows as they were given.
+
+
+def _look(block: np.ndarray) -> _Look:
+    if not block.shape[0]:
+        return _Look(0, 0.0, 0.0, 1.0, 0)
+    X = check_array(block, "X")
+    size = magnitude(X)
+    unit = unit_of(size, X.dtype)
+    X = to_units(X, unit)
+    return _Look(len(X), size, energy_of(X), unit, int(np.count_nonzero(X.any(axis=1))))
+
+
+def _signals(block: np.ndarray, dtype: np.dtype, unit: float) -> Signals:
+    X = np.ascontiguousarray(to_units(check_array(block, "X").astype(dtype, copy=False), unit))
+    return Signals(X, None, X, unit, 0.0)
+
+
+def _picked(block: np.ndarray, ranks: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
+    X = _signals(block, dtype, unit).X
+    return np.asarray(X[np.flatnonzero(X.any(axis=1))[ranks]])
+
+
+def _triangle(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
+    return np.asarray(np.linalg.qr(_signals(block, dtype, unit).X, mode="r"))
+
+
+def _stacked_triangles(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.linalg.qr(np.vstack(parts), mode="r"))
+
+
+def _coded(
+    block: np.ndarray, dtype: np.dtype, unit: float, coding: Coding, D: np.ndarray
+) -> sp.csr_array:
+    return coding.codes(_signals(block, dtype, unit).X, D, 1, missing=False)
+
+
+def _summed(block: np.ndarray, codes: sp.csr_array, dtype: np.dtype, unit: float) -> _Sums:
+    A, B = moments(_signals(block, dtype, unit).X, codes, 1)
+    return _Sums(A, B, np.bincount(codes.indices, minlength=codes.shape[1]))
+
+
+def _added(parts: Sequence[_Sums]) -> _Sums:
+    return _Sums(*(sum(terms[1:], start=terms[0]) for terms in zip(*parts, strict=True)))
+
+
+def _left(
+    block: np.ndarray,
+    codes: sp.csr_array,
+    start: int,
+    taken: np.ndarray,
+    dtype: np.dtype,
+    unit: float,
+    coding: Coding,
+    D: np.ndarray,
+    factors: np.ndarray,
+    n_worst: int,
+) -> _Left:
+    """`taken` are places in the block of signals that have become atoms."""
+    signals, codes = _signals(block, dtype, unit), _rescaled(codes, factors, 1.0)
+    energies = signals.energies(codes, D, 1)
+    away = np.zeros(len(energies), dtype=bool)
+    away[taken] = True
+    worst = worst_coded(signals.X, energies, away, n_worst, coding.positive)
+    absolute = float(np.abs(codes.data).sum(dtype=np.float64))
+    return _Left(
+        float(energies.sum()), absolute, int(np.count_nonzero(codes.data)), energies[worst],
+        start + worst, signals.X[worst],
+    )  # fmt: skip
+
+
+def _added_left(parts: Sequence[_Left], n_worst: int) -> _Left:
+    worst = np.concatenate([each.worst for each in parts])
+    places = np.concatenate([each.places for each in parts])
+    first = np.lexsort((places, -worst))[:n_worst]
+    return _Left(
+        sum(each.energy for each in parts),
+        sum(each.absolute for each in parts),
+        sum(each.n_nonzero for each in parts),
+        worst[first],
+        places[first],
+        np.concatenate([each.rows for each in parts])[first],
+    )
