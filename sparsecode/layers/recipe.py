@@ -6,14 +6,14 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sparsecode._files import strict_json
 from sparsecode._validation import check_bool, check_int, check_option, check_real
-from sparsecode.layers.factorizations import FAMILIES, LowRank
+from sparsecode.layers.factorizations import FAMILIES, LowRank, check_options
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.patterns import captured, matches, near_misses
 from sparsecode.layers.sizes import share_of
@@ -74,12 +74,17 @@ class Rule:
     def __post_init__(self) -> None:
         if not isinstance(self.match, str):
             raise TypeError(f"match has to be a string, got {self.match!r}")
+        matches(self.match, "", "match")
         if self.methods is not None:
             object.__setattr__(self, "methods", check_methods(self.methods))
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options has to be a mapping of names to values, got {self.options!r}")
         if self.options and (self.methods is None or len(self.methods) != 1):
             raise ValueError(
                 f"the rule for {self.match!r} has options but not one method that they belong to"
             )
+        if self.options and self.methods is not None:
+            check_options(self.methods[0], self.options)
         if self.share is not None:
             check_real(self.share, "share", low=0, high=1, open_low=True)
             if self.methods is None or len(self.methods) != 1:
@@ -141,6 +146,10 @@ class Recipe:
             check_real(self.max_error, "max_error", low=0, open_low=True)
         object.__setattr__(self, "methods", check_methods(self.methods))
         check_int(self.seed, "seed", low=0, high=2**32 - 1)
+        if self.damping is not None:
+            check_real(self.damping, "damping", low=0)
+        if not isinstance(self.rules, Sequence) or isinstance(self.rules, str):
+            raise TypeError(f"rules has to be a sequence of rules, got {self.rules!r}")
         rules = tuple(rule if isinstance(rule, Rule) else _rule(rule) for rule in self.rules)
         object.__setattr__(self, "rules", rules)
 
@@ -167,9 +176,15 @@ class Recipe:
             content = strict_json(data)
             if not isinstance(content, Mapping):
                 raise ValueError("it is no mapping")
-            return cls.from_mapping(content["recipe"] if "manifest" in content else content)
-        except (ValueError, TypeError, KeyError) as error:
+            if "manifest" in content:
+                content = content.get("recipe")
+                if not isinstance(content, Mapping):
+                    raise ValueError("it is a manifest without one")
+            return cls.from_mapping(content)
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is no recipe: {error}") from error
+        except RecursionError as error:
+            raise ValueError(f"{path} is no recipe: it is nested too deeply") from error
 
     def as_mapping(self) -> dict[str, Any]:
         """What `from_mapping` takes, without what is not set."""
@@ -277,7 +292,11 @@ def kernel_shape(layer: Layer) -> tuple[int, int, int]:
 
 def check_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
     """Names of families; "all" is every one but `dense`, which a layer may always stay."""
-    names = [methods] if isinstance(methods, str) else list(methods)
+    names = (
+        [methods] if isinstance(methods, str) or not isinstance(methods, Iterable) else [*methods]
+    )
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"methods has to be a name or a sequence of names, got {methods!r}")
     if names == ["all"]:
         names = [name for name in FAMILIES if name != "dense"]
     if not names:

@@ -164,6 +164,9 @@ def pickled():
         (b"\x93NUMPY\x01\x00\xff\xff{", "cannot be read"),
         (b"not an array", "cannot be read"),
         (npy((2,), "(" * 3000), "cannot be read"),
+        (b"\x93NUMPY\x01\x00\x08\x00{'descr\n", "cannot be read"),
+        (b"\x93NUMPY\x01\x00\x09\x00{'descr':", "cannot be read"),
+        (b"\x93NUMPY\x01\x00\x08\x00  x\n y\n\n", "cannot be read"),
     ],
 )
 def test_members_that_are_no_plain_arrays(tmp_path, content, message):

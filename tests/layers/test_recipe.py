@@ -147,6 +147,20 @@ def test_toml(tmp_path) -> None:
             "has a share: max_error is not used",
         ),
         ("rules = [3]", "a rule has to be a mapping"),
+        ("rules = 3", "rules has to be a sequence of rules"),
+        ("methods = 3", "methods has to be a name or a sequence of names"),
+        ("methods = [[1]]", "methods has to be a name or a sequence of names"),
+        ("damping = -1", "damping has to be"),
+        ('[[rules]]\nmatch = "re:("', "is not a regular expression"),
+        (
+            '[[rules]]\nmatch = "a"\nmethods = ["sparse"]\noptions = 3',
+            "options has to be a mapping",
+        ),
+        (
+            '[[rules]]\nmatch = "a"\nmethods = ["sparse"]\noptions = {criterio = "alps"}',
+            "method='sparse' has no option 'criterio'",
+        ),
+        ("a = " + 5000 * "[" + 5000 * "]", "nested too deeply"),
         ("budget = ", "is no recipe"),
     ],
 )
@@ -155,6 +169,16 @@ def test_a_bad_recipe_is_one_sentence(tmp_path, content, message) -> None:
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         Recipe.from_file(path)
+
+
+def test_a_manifest_without_a_recipe_is_none(tmp_path) -> None:
+    path = tmp_path / "record.json"
+    for content in ('{"manifest": 1}', '{"manifest": 1, "recipe": 3}'):
+        path.write_text(content)
+        with pytest.raises(
+            ValueError, match=r"record\.json is no recipe: it is a manifest without"
+        ):
+            Recipe.from_file(path)
 
 
 def test_a_rule_that_matches_nothing_is_an_error() -> None:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -69,6 +70,8 @@ _DAMAGE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    SyntaxError,
+    TokenError,  # of NumPy, which mends headers of Python 2
 )
 
 
