@@ -684,6 +684,7 @@ def test_the_manifest_records_what_was_made_of_what(capsys, folder):
         assert record["files"][what]["bytes"] == len(data)
     assert record["files"]["calibration"]["name"] == "acts.npz"
     assert sum(record["bits"].values()) == 8 * record["files"]["output"]["bytes"]
+    assert 0 < record["allocation"]["bound"] <= record["allocation"]["error"]
     assert all(row["calibration_error"] < 1 for row in record["layers"])
 
 

@@ -182,3 +182,5 @@ def print_report(report: CompressionReport) -> None:
     print_table([header[j] for j in known], [[row[j] for j in known] for row in rows])
     size, errors = report.summary().split("\n")
     say(f"{size}\n{errors}" if "weights" in (header[j] for j in known) else size)
+    if found := report.certificate():
+        say(found)

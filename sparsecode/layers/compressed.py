@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -84,6 +85,12 @@ class CompressedNetwork:
     recipe: Any = None
     tied: dict[str, str] = field(default_factory=dict)
     stacked: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        kinds = Counter(form.kind for form in self.factorizations.values())
+        forms = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        size, share = f"{self.bits // 8:,} bytes", f"{self.ratio:.1%}"
+        return f"CompressedNetwork({forms}; {size}, {share} of {self.original_bits // 8:,})"
 
     @property
     def bits(self) -> int:

@@ -191,13 +191,15 @@ def report_page(report: CompressionReport, title: str) -> str:
         f"{n_layers} could be replaced by structures that take fewer bits; a layer whose form is "
         "“dense” was kept as it is."
     )
+    found = report.certificate()
+    chosen = [f"{found[0].upper()}{found[1:]}."] if found else []
     failed = [
         f"The layer {name}: {reason}. One that all methods fail on is kept as it is."
         for name, reason in report.failures.items()
     ]
     return render_page(
         title=title,
-        summary=[f"{asked}The file takes {size}.", kept, *failed],
+        summary=[f"{asked}The file takes {size}.", kept, *chosen, *failed],
         table=Table(
             caption=f"The layers. Bytes and share are of the whole network. "
             f"{errors[0].upper()}{errors[1:]}; “-” is not known.",

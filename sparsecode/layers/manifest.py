@@ -73,6 +73,9 @@ def manifest(
         "budget": report.budget,
         "original_bits": report.original_bits,
         "bits": {name: count for name, count in report.bits.items().items() if count},
+        "allocation": None
+        if report.allocation is None
+        else {name: getattr(report.allocation, name) for name in ("bits", "error", "bound")},
         "recipe": None if small.recipe is None else small.recipe.as_mapping(),
         "layers": [
             {

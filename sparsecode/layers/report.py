@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -139,6 +140,26 @@ class CompressionReport:
             "errors: squared, of the weights and of the layers' outputs, relative to the original"
         )
 
+    def certificate(self) -> str:
+        """How far the choice can be from the best among the forms that were tried; empty if read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sparsecode import layers
+        >>> small = layers.compress({"w": np.eye(64)}, budget=0.5, methods="sparse")
+        >>> small.report.certificate()
+        'choice: weighted errors sum to 0; none among the forms that were tried gets below 0'
+        """
+        if self.allocation is None:
+            return ""
+        _, bits, error, bound = self.allocation
+        of_all = "none among the forms that were tried"
+        if self.budget is not None:
+            return f"choice: weighted errors sum to {error:.3g}; {of_all} gets below {bound:.3g}"
+        least = math.ceil(bound / 8)
+        return f"choice: layers take {bits // 8:,} bytes; {of_all} takes less than {least:,}"
+
     def to_html(self, title: str = "A compressed network") -> str:
         """One self-contained page; names in it can do no harm."""
         from sparsecode.layers.html import report_page
@@ -146,7 +167,8 @@ class CompressionReport:
         return report_page(self, title)
 
     def __str__(self) -> str:
-        return f"{text_table(*self.table())}\n{self.summary()}"
+        lines = [text_table(*self.table()), self.summary(), self.certificate()]
+        return "\n".join(filter(None, lines))
 
 
 def format_error(error: float | None) -> str:

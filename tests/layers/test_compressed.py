@@ -50,6 +50,12 @@ def assert_same(again, small):
     assert list(again.to_dense()) == list(small.order)
 
 
+def test_what_it_is_in_one_line(rng):
+    small = assembled(rng, names=["a", "b"])
+    size = f"{small.bits // 8:,} bytes, {small.ratio:.1%} of 125,000"
+    assert repr(small) == f"CompressedNetwork(1 dense, 1 low_rank; {size})"
+
+
 @pytest.mark.parametrize("short", ["float16", "bfloat16"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_short_floats_in_every_form_take_the_bytes_predicted(rng, tmp_path, suffix, short):

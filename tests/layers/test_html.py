@@ -194,6 +194,12 @@ def test_a_report_of_nothing_is_a_page():
     assert Page(report_page(layers.CompressionReport(), "Empty")).texts("td") == []
 
 
+def test_a_report_says_how_far_the_choice_can_be_from_the_best():
+    small = layers.compress({"w": np.diag(np.arange(1.0, 33))}, 0.2, methods="low_rank")
+    found = small.report.certificate()
+    assert f"C{found[1:]}." in " ".join(Page(report_page(small.report, "One")).texts("p"))
+
+
 def test_equal_reports_are_equal_bytes():
     assert page() == page()
 

@@ -48,6 +48,19 @@ def test_the_bits_add_up(small):
     assert (report.original_bits, report.budget) == (small.original_bits, 0.6)
 
 
+def test_the_choice_is_certified(small):
+    found = small.report.allocation
+    np.testing.assert_allclose(found.error, sum(row.error for row in small.report.rows))
+    assert 0 < found.bound <= found.error
+    said = f"sum to {found.error:.3g}; none among the forms that were tried gets below"
+    assert said in small.report.certificate()
+    assert small.report.certificate() in str(small.report)
+    within = compress({"w": np.random.default_rng(0).standard_normal((40, 30))}, max_error=0.1)
+    bits = within.report.allocation.bits
+    assert f"layers take {bits // 8:,} bytes; none" in within.report.certificate()
+    assert CompressionReport().certificate() == ""
+
+
 def test_the_mean_of_an_error_needs_all_of_it(small):
     errors = [row.weight_error for row in small.report.rows]
     np.testing.assert_allclose(small.report.mean_error("weight_error"), np.mean(errors))

@@ -365,6 +365,7 @@ def test_tied_weights_count_once_and_come_back_tied(tmp_path, embedding):
         assert made.head[1].weight is made.wte[1].weight
         assert made.head[1].bias is not made.wte[1].bias
         packed = to_torch(small, module)  # which it is: so high a rank in so few bits
+        assert "Linear, LowRank(" in repr(packed.head)
         kept = [dict(part.named_buffers()) for part in (packed.head, packed.wte)]
         assert kept[0]
         assert all(kept[1][name] is buffer for name, buffer in kept[0].items())

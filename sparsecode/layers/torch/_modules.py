@@ -76,8 +76,13 @@ class Packed(nn.Module):
             self.register_buffer(buffer, to_tensor(arrays[name]))
         self.bias = bias
         self.shape = tuple(like.weight.shape)
+        self.summary = f"{type(like).__name__}, {form!r}"
         # In a tuple, so that it is no module of this one: it lends only its arithmetic.
         self._like = (copy.deepcopy(like).to("meta"),)
+
+    def extra_repr(self) -> str:
+        """The layer that it stands for, and the form."""
+        return self.summary
 
     def factorization(self) -> Factorization:
         """The form that the buffers hold now."""
