@@ -287,8 +287,7 @@ def filled(atoms: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.n
 def poor_atoms(D: np.ndarray, uses: np.ndarray) -> tuple[np.ndarray, float]:
     """Rare atoms, and the later of two nearly equal ones; and the largest coherence."""
     alike = np.triu(np.abs(D @ D.T), 1)
-    rare = (uses == 0) | (uses < RARE * np.mean(uses))
-    poor = np.flatnonzero(rare | np.any(alike > COHERENCE, axis=0))
+    poor = np.flatnonzero(rare(uses) | np.any(alike > COHERENCE, axis=0))
     return poor, float(alike.max(initial=0.0))
 
 
@@ -318,19 +317,30 @@ def worst_coded(
     energies = np.where(taken, 0, energies)
     if positive:
         energies[~(X > 0).any(axis=1)] = 0
-    return _largest(energies, count)
+    return largest(energies, count)
 
 
 def with_signals(
     D: np.ndarray, places: np.ndarray, signals: np.ndarray, positive: bool
 ) -> np.ndarray:
     """The atoms, and signals of unit norm for those in these places."""
-    atoms, D = np.maximum(signals, 0) if positive else signals, D.copy()
-    D[places] = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+    D = D.copy()
+    D[places] = as_atoms(signals, positive)
     return D
 
 
-def _largest(values: np.ndarray, count: int) -> np.ndarray:
+def rare(uses: np.ndarray) -> np.ndarray:
+    """Which atoms are used so seldom that they had better be others."""
+    return (uses == 0) | (uses < RARE * np.mean(uses))
+
+
+def as_atoms(X: np.ndarray, positive: bool) -> np.ndarray:
+    """Signals of unit norm."""
+    X = np.maximum(X, 0) if positive else X
+    return np.asarray(X / np.linalg.norm(X, axis=1, keepdims=True))
+
+
+def largest(values: np.ndarray, count: int) -> np.ndarray:
     """Where the largest nonzero values stand, in descending order; the first of equals."""
     least = 0.0 if count >= values.size else np.partition(values, -count)[-count]
     among = np.flatnonzero((values >= least) & (values > 0))

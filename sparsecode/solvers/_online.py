@@ -12,7 +12,15 @@ import scipy.sparse as sp
 from sparsecode._scaling import magnitude, to_units, unit_of, units_of_rows
 from sparsecode._threads import map_tiles
 from sparsecode.solvers._batches import check_signals, read
-from sparsecode.solvers._learning import Coding, energy_of, repaired, squared_rows
+from sparsecode.solvers._learning import (
+    Coding,
+    as_atoms,
+    energy_of,
+    largest,
+    rare,
+    repaired,
+    squared_rows,
+)
 from sparsecode.solvers._tiles import lasso_descent
 
 ROWS = 64  # a tile of the coding: a batch of 256 rows keeps four threads busy
@@ -43,6 +51,8 @@ class Memory(NamedTuple):
     weights: np.ndarray  # of each batch in the sums
     born: np.ndarray  # the step after which each atom was replaced; steps are batches
     taken: np.ndarray  # rows that became atoms
+    energies: np.ndarray  # what the codes of the last pass left of each row
+    uses: np.ndarray  # how often they used each atom
     filled: np.ndarray | None  # where entries are missing: the rows as they are in the sums
     velocity: np.ndarray  # of the atoms, in a pass
     n_passes: int
@@ -83,6 +93,14 @@ class Rows(NamedTuple):
         """In units; NaN where an entry is missing."""
         return to_units(read(self.X, rows, self.dtype, missing=self.missing), self.unit)
 
+    def signals(self, which: np.ndarray, filled: np.ndarray | None) -> np.ndarray:
+        """Single rows, in units; as they are in the sums where entries are missing."""
+        if filled is not None:
+            return filled[which]
+        return np.array([self.read(slice(i, i + 1))[0] for i in which]).reshape(
+            len(which), self.X.shape[1]
+        )
+
     def _look(self, number: int) -> tuple[float, float]:
         tile = self.read(self.part(number))
         with np.errstate(over="ignore"):
@@ -105,10 +123,16 @@ def passes(
     memory, coding = state.memory, state.coding.in_units(rows.unit)
     weights, taken = memory.weights.copy(), memory.taken.copy()
     filled = None if memory.filled is None else memory.filled.copy()
-    atoms = Atoms(state)
+    energies, uses, atoms = memory.energies.copy(), memory.uses, Atoms(state)
     n_rows, objective, leading = state.n_rows, memory.objective, memory.n_passes > 0
     for n_pass in count(memory.n_passes):
         energy, cost, n_replaced, coherence = 0.0, 0.0, 0, 0.0
+        if n_pass > 0:
+            poor = atoms.rare(uses, rows.n_batches)
+            worst = largest(np.where(taken, 0, energies), poor.size)
+            n_replaced = atoms.renew(poor, rows.signals(worst, filled), coding.positive)
+            taken[worst] = True
+        uses = np.zeros_like(uses)
         for i in range(rows.n_batches):
             rows_i, x = rows.part(i), rows.read(rows.part(i))
             observed = ~np.isnan(x) if rows.missing else None
@@ -131,13 +155,14 @@ def passes(
             atoms.descend(coding.positive, rows.n_batches)
             taken[rows_i], replaced, coherence = atoms.repair(x, R, taken[rows_i], coding)
             codes[i : i + 1] = [sp.csr_array(c)]
-            energy_i = energy_of(R)
+            uses += np.count_nonzero(c, axis=0)
+            energies[rows_i], energy_i = squared_rows(R), energy_of(R)
             energy, n_replaced = energy + energy_i, n_replaced + replaced
             cost += coding.objective(energy_i, codes[i])
         leading = n_pass == 0 or cost <= objective
         objective = cost
         remembered = Memory(
-            weights.copy(), atoms.born.copy(), taken.copy(),
+            weights.copy(), atoms.born.copy(), taken.copy(), energies.copy(), uses,
             None if filled is None else filled.copy(), atoms.velocity.copy(), n_pass + 1, objective,
         )  # fmt: skip
         D, A, B = atoms.D.copy(), atoms.A.copy(), atoms.B.copy()
@@ -224,9 +249,25 @@ class Atoms:
             x, self.D, energies, uses, taken, coding.positive
         )
         if n_replaced:
-            new = np.any(D != self.D, axis=1)
-            self.A[new], self.A[:, new] = 0, 0
-            self.B[new], self.velocity[new], self.born[new] = 0, 0, self.step
-            self.D = D
+            new = np.flatnonzero(np.any(D != self.D, axis=1))
+            self._replace(new, D[new], self.step)
         self.step += 1
         return taken, n_replaced, coherence
+
+    def rare(self, uses: np.ndarray, n_batches: int) -> np.ndarray:
+        """Atoms that were hardly used in the last pass, though they were there for all of it."""
+        return np.flatnonzero(rare(uses) & (self.born < self.step - n_batches))
+
+    def renew(self, poor: np.ndarray, x: np.ndarray, positive: bool) -> int:
+        """The first of the poor become these rows, between two batches; how many did."""
+        if positive:
+            x = x[(x > 0).any(axis=1)]
+        poor = poor[: len(x)]
+        self._replace(poor, as_atoms(x, positive), self.step - 1)
+        return poor.size
+
+    def _replace(self, which: np.ndarray, atoms: np.ndarray, step: int) -> None:
+        """New atoms, of which the sums know nothing."""
+        self.A[which], self.A[:, which] = 0, 0
+        self.B[which], self.velocity[which], self.born[which] = 0, 0, step
+        self.D[which] = atoms

@@ -110,7 +110,8 @@ def online_dictionary_learning(
         also has `"relative_error"`, ``||X - C D||_F / ||X||_F``, `"n_nonzero"`, the mean over
         the signals, `"coherence"`, the largest of two atoms, and `"n_replaced"`: atoms that were
         used by no signal or nearly equal to another one, replaced by the worst-coded signals of a
-        batch, none of them twice.
+        batch, and those used less than 0.3 times as often as the mean in the whole pass before,
+        replaced by the worst-coded of all; none of these twice.
 
     Raises
     ------
@@ -184,6 +185,8 @@ def _unseen(rows: Rows, D: np.ndarray) -> Memory:
         weights=np.zeros(rows.n_batches),
         born=np.full(len(D), -1),
         taken=np.zeros(rows.X.shape[0], dtype=bool),
+        energies=np.zeros(rows.X.shape[0]),
+        uses=np.zeros(len(D), dtype=np.int64),
         filled=np.zeros(rows.X.shape, dtype=rows.dtype) if rows.missing else None,
         velocity=np.zeros_like(D),
         n_passes=0,

@@ -176,6 +176,25 @@ def test_twins_and_unused_atoms_are_replaced():
     assert result.history["relative_error"][-1] < 0.9 * broken
 
 
+@pytest.mark.parametrize("coding", CODINGS[:2], ids=str)
+@pytest.mark.parametrize("holes", [False, True])
+def test_an_atom_of_hardly_any_row_is_replaced(coding, holes):
+    """Two odd rows hold an atom for themselves, and an atom that all others need is missing."""
+    data = signals(n=640, m=16, K=12)
+    X, D = np.hstack([data.X, np.zeros((640, 2))]), np.hstack([data.dictionary, np.zeros((12, 2))])
+    X[[5, 9]] = [0] * 16 + [1, 2]
+    D[3] = X[5]
+    missing = {}
+    if holes:
+        X[np.random.default_rng(0).random(X.shape) < 0.02] = np.nan
+        missing = {"missing_values": np.nan}
+    result = learned(X, init=D, max_iter=12, **coding, **missing)
+    assert result.history["n_replaced"][0] == 0
+    assert 1 <= result.history["n_replaced"].sum() <= 3
+    found = np.abs(result.dictionary[:, :16] @ data.dictionary.T).max(axis=0)
+    assert found.min() > 0.98
+
+
 def test_few_rows_zero_rows_and_one_column():
     assert learned(np.zeros((5, 3)), 4, max_iter=2).codes.nnz == 0
     for X in (np.ones((1, 3)), np.ones((7, 1)), np.eye(3)):
