@@ -1,0 +1,148 @@
+"""What `measure.py dictionary` leaves open: ``python benchmarks/learning.py [work ...]``.
+
+Online learning beside SPAMS on a photograph that nothing was tuned on (learning_portrait.csv),
+where an iteration of K-SVD spends its time (learning_iteration.csv), and what learning from a
+memory map takes (learning_memory.csv).
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import FIELDS, HERE, ROUNDS, Case, Row, load, problem, python, timed, write
+
+from sparsecode.datasets import load_image_patches
+from sparsecode.solvers import ksvd, online_dictionary_learning, sparse_encode
+
+OURS = (*range(1, 21), *range(22, 41, 2), *range(45, 121, 5))  # passes that are judged
+SPAMS = (15, 51, 204)
+
+
+def learning_portrait(tiny: bool) -> list[Row]:
+    """`value` is the held-out objective; a line of SPAMS is a run, ours is one run with stops."""
+    n, coding = 600 if tiny else 20_000, {"alpha": 0.05, "n_nonzero_coefs": None}
+    data = f"{n:,} patches of a portrait, lasso"
+    task = problem("dictionary", "portrait", Case("", {"n_samples": n}, coding, None))
+    rows = []
+    peer = load("dictionary", "solvers/spams", "Solver").get_instance()
+    peer.set_objective(**task.get_objective())
+    for n_passes in SPAMS[: 1 if tiny else None]:
+        seconds, answer = timed(task, peer, n_passes)
+        rows.append({"solver": f"SPAMS, {n_passes} passes", "seconds": seconds, **answer})
+
+    seen: list[tuple[int, float, np.ndarray]] = []
+    began = 0.0
+
+    def keep(row: Mapping[str, Any]) -> None:
+        seen.append((int(row["n_iter"]), time.perf_counter() - began, row["dictionary"]))
+
+    def learn(X: np.ndarray, max_iter: int, callback: Any = None) -> None:
+        online_dictionary_learning(
+            X, len(task.first), alpha=0.05, init=task.first, max_iter=max_iter, callback=callback,
+            random_state=0,
+        )  # fmt: skip
+
+    learn(task.X[:600], 1)  # compiles
+    began = time.perf_counter()
+    learn(task.X, 2 if tiny else OURS[-1], keep)
+    for n_passes, seconds, dictionary in seen:
+        if n_passes in OURS:
+            answer = task.evaluate_result(dictionary)
+            rows.append({"solver": f"sparsecode, {n_passes} passes", "seconds": seconds, **answer})
+    return [{"data": data, "runs": 1, **row} for row in rows]
+
+
+def learning_iteration(tiny: bool) -> list[Row]:
+    """An iteration of K-SVD, and the coding in it alone: of the same patches in the same atoms."""
+    n, rows = 2000 if tiny else 200_000, []
+    for dtype in ("float64", "float32"):
+        X = load_image_patches(n, random_state=0, dtype=dtype)
+        X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+        options: dict[str, Any] = {"n_nonzero_coefs": 8, "random_state": 0}
+        D = ksvd(X, 256, max_iter=2, **options).dictionary
+        for update in ("approximate", "exact"):
+            coding, whole = [], []
+            for _ in range(ROUNDS):
+                began = time.perf_counter()
+                sparse_encode(X, D, n_nonzero_coefs=8)
+                coding.append(time.perf_counter() - began)
+                result = ksvd(X, 256, init=D, max_iter=1, update=update, **options)
+                whole.append(float(result.history["seconds"][0]))
+            data = f"{n:,} patches, 8 atoms each, {dtype}"
+            for solver, times in (
+                (f"sparse_encode beside {update}", coding), (f"ksvd, {update}", whole)
+            ):  # fmt: skip
+                seconds = statistics.median(times)
+                rows.append({"data": data, "solver": solver, "seconds": seconds, "runs": ROUNDS})
+    return rows
+
+
+MEMORY = """
+import time
+import numpy as np
+from sparsecode.solvers import ksvd, online_dictionary_learning
+X = np.memmap({path!r}, dtype={dtype!r}, mode="r").reshape(-1, 64)
+began = time.perf_counter()
+result = {learner}(X, 256, max_iter=1, random_state=0, {coding})
+seconds = time.perf_counter() - began
+with open("/proc/self/status") as status:
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+print(seconds, peak * 1024 / 1e6, result.history["n_nonzero"][-1])
+"""
+LEARNERS = (
+    ("online_dictionary_learning", "alpha=0.05"),
+    ("online_dictionary_learning", "n_nonzero_coefs=8"),
+    ("ksvd", "n_nonzero_coefs=8"),
+)
+
+
+def learning_memory(tiny: bool) -> list[Row]:
+    """`value` is the peak resident set of the process, in MB, with the codes of all patches."""
+    n, rows = (10_000 if tiny else 1_000_000), []
+    for dtype in ("float64", "float32"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "patches")
+            with open(path, "wb") as file:  # there are about 530,000 positions: two draws
+                for seed in (0, 1):
+                    X = load_image_patches(n // 2, random_state=seed, dtype=dtype)
+                    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
+                    X.tofile(file)
+            for learner, coding in LEARNERS:
+                code = MEMORY.format(path=path, dtype=dtype, learner=learner, coding=coding)
+                seconds, peak, count = map(float, python(code).split())
+                row = {"data": f"{n:,} patches, {dtype}", "solver": f"{learner}, {coding}"}
+                rows.append(row | {"seconds": seconds, "runs": 1, "value": peak, "count": count})
+    return rows
+
+
+WORKS: dict[str, Callable[[bool], list[Row]]] = {
+    work.__name__: work for work in (learning_portrait, learning_iteration, learning_memory)
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("works", nargs="*", metavar="work", help=", ".join(WORKS))
+    parser.add_argument("--tiny", action="store_true", help="small data: only to see that it runs")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder")
+    given = parser.parse_args()
+    unknown = set(given.works) - set(WORKS)
+    if unknown:
+        parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
+    warnings.simplefilter("ignore")
+    given.output.mkdir(parents=True, exist_ok=True)
+    for name in given.works or WORKS:
+        print(f"{name} ...", flush=True)
+        write(given.output / f"{name}.csv", FIELDS, WORKS[name](given.tiny))
+
+
+if __name__ == "__main__":
+    main()
