@@ -44,6 +44,7 @@ from sparsecode.solvers.online_robust_pca import (
 from sparsecode.solvers.path import lasso_path
 from sparsecode.solvers.projection import robust_projection
 from sparsecode.solvers.proximal import fista, ista
+from sparsecode.solvers.reweighting import ReweightedResult, reweighted_l1
 from sparsecode.solvers.robust_pca import principal_component_pursuit
 from sparsecode.solvers.splitting import admm
 from sparsecode.solvers.stable import stable_pcp
@@ -70,6 +71,7 @@ __all__ = [
     "OnlineState",
     "PathResult",
     "Result",
+    "ReweightedResult",
     "SVDResult",
     "SplitResult",
     "StateEvolution",
@@ -108,6 +110,7 @@ __all__ = [
     "online_dictionary_learning",
     "online_robust_pca",
     "principal_component_pursuit",
+    "reweighted_l1",
     "robust_projection",
     "semismooth_newton",
     "singular_value_threshold",
