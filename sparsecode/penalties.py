@@ -21,11 +21,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import scipy.sparse as sp
 
+from sparsecode._coupling import L21, NuclearNorm, Values, as_column, checked_weights, indicator
 from sparsecode._nonconvex import L0, MCP, SCAD, LHalf
 
-__all__ = ["L0", "L1", "MCP", "SCAD", "ElasticNet", "GroupL1", "LHalf", "NuclearNorm"]
-
-Values = Any  # a float for one signal, an array with one entry a signal for many
+__all__ = ["L0", "L1", "L21", "MCP", "SCAD", "ElasticNet", "GroupL1", "LHalf", "NuclearNorm"]
 
 
 class Penalty(Protocol):
@@ -72,25 +71,6 @@ def soft_threshold(x: np.ndarray, threshold: Any) -> np.ndarray:
     return np.copysign(np.maximum(size - threshold, 0), x)
 
 
-def _indicator(polar: Values) -> Values:
-    """0 where the gauge is at most 1, up to rounding, else infinity."""
-    polar = np.asarray(polar)
-    return np.where(polar <= 1 + 32 * np.finfo(polar.dtype).eps, 0.0, np.inf)[()]
-
-
-def _as_column(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
-    if weights.size != x.shape[0]:
-        raise ValueError(f"weights has {weights.size} entries for {x.shape[0]} coefficients")
-    return weights.astype(x.real.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 1))
-
-
-def _check_weights(weights: Any) -> np.ndarray:
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.ndim != 1 or not np.all(np.isfinite(weights)) or not np.all(weights > 0):
-        raise ValueError("weights has to be a 1-D array of finite positive numbers")
-    return weights
-
-
 @dataclass(frozen=True, eq=False)
 class L1:
     r"""The weighted l1 norm, :math:`g(x) = \sum_i w_i |x_i|`, and :math:`x \ge 0` if asked.
@@ -122,12 +102,12 @@ class L1:
 
     def __post_init__(self) -> None:
         if self.weights is not None:
-            object.__setattr__(self, "weights", _check_weights(self.weights))
+            object.__setattr__(self, "weights", checked_weights(self.weights))
 
     def _weights(self, x: np.ndarray) -> Any:
         if self.positive and np.iscomplexobj(x):
             raise ValueError("positive=True needs real coefficients, got complex ones")
-        return 1.0 if self.weights is None else _as_column(self.weights, x)
+        return 1.0 if self.weights is None else as_column(self.weights, x)
 
     def value(self, x: np.ndarray) -> Values:
         """The weighted sum of absolute values, one number a signal."""
@@ -141,7 +121,7 @@ class L1:
 
     def conjugate(self, v: np.ndarray) -> Values:
         """0 where ``polar(v) <= 1``, else infinity."""
-        return _indicator(self.polar(v))
+        return indicator(self.polar(v))
 
     def polar(self, v: np.ndarray) -> Values:
         """The largest ``|v_i| / w_i`` (of the positive ones, for ``positive=True``)."""
@@ -266,7 +246,7 @@ class GroupL1:
             raise ValueError(
                 f"groups has no member of group {int(np.argmin(sizes))}; number them without holes"
             )
-        weights = np.sqrt(sizes) if self.weights is None else _check_weights(self.weights)
+        weights = np.sqrt(sizes) if self.weights is None else checked_weights(self.weights)
         if weights.size != sizes.size:
             raise ValueError(f"weights has {weights.size} entries for {sizes.size} groups")
         members = sp.csr_array((np.ones(labels.size), (labels, np.arange(labels.size))))
@@ -283,73 +263,25 @@ class GroupL1:
     def value(self, x: np.ndarray) -> Values:
         """The weighted sum of the groups' norms."""
         norms = self._norms(x)
-        return np.sum(_as_column(self.weights, norms) * norms, axis=0)
+        return np.sum(as_column(self.weights, norms) * norms, axis=0)
 
     def prox(self, x: np.ndarray, step: float) -> np.ndarray:
         """Shrink each group's norm by ``step * weight``."""
         norms = self._norms(x)
-        shrunk = np.maximum(norms - step * _as_column(self.weights, norms), 0)
+        shrunk = np.maximum(norms - step * as_column(self.weights, norms), 0)
         return x * (shrunk / np.where(norms > 0, norms, 1))[self.groups]
 
     def conjugate(self, v: np.ndarray) -> Values:
         """0 where ``polar(v) <= 1``, else infinity."""
-        return _indicator(self.polar(v))
+        return indicator(self.polar(v))
 
     def polar(self, v: np.ndarray) -> Values:
         """The largest group norm over its weight."""
         norms = self._norms(v)
-        return np.max(norms / _as_column(self.weights, norms), axis=0)
+        return np.max(norms / as_column(self.weights, norms), axis=0)
 
     vanishing = polar
 
     def in_units(self, unit: float) -> tuple[float, GroupL1]:
-        """Homogeneous of degree one: the factor is the unit."""
-        return unit, self
-
-
-def _matrix(x: np.ndarray) -> np.ndarray:
-    if x.ndim != 2:
-        raise ValueError(f"the nuclear norm needs a 2-D array, one signal a column; got {x.ndim}-D")
-    return x
-
-
-@dataclass(frozen=True)
-class NuclearNorm:
-    r"""The nuclear norm of a matrix, :math:`g(X) = \sum_i \sigma_i(X)`; it couples the columns.
-
-    References
-    ----------
-    Fazel, "Matrix rank minimization with applications", 2002.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sparsecode.penalties import NuclearNorm
-    >>> float(NuclearNorm().value(np.diag([3.0, 4.0])))
-    7.0
-    """
-
-    convex: ClassVar[bool] = True
-
-    def value(self, x: np.ndarray) -> Values:
-        """The sum of the singular values."""
-        return np.linalg.norm(_matrix(x), "nuc")
-
-    def prox(self, x: np.ndarray, step: float) -> np.ndarray:
-        """Soft threshold of the singular values."""
-        U, singular_values, Vt = np.linalg.svd(_matrix(x), full_matrices=False)
-        return (U * np.maximum(singular_values - step, 0)) @ Vt
-
-    def conjugate(self, v: np.ndarray) -> Values:
-        """0 where the largest singular value is at most 1, else infinity."""
-        return _indicator(self.polar(v))
-
-    def polar(self, v: np.ndarray) -> Values:
-        """The largest singular value."""
-        return np.linalg.norm(_matrix(v), 2)
-
-    vanishing = polar
-
-    def in_units(self, unit: float) -> tuple[float, NuclearNorm]:
         """Homogeneous of degree one: the factor is the unit."""
         return unit, self

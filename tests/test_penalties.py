@@ -8,6 +8,7 @@ from sparsecode import penalties
 from sparsecode.penalties import (
     L0,
     L1,
+    L21,
     MCP,
     SCAD,
     ElasticNet,
@@ -31,6 +32,8 @@ INSTANCES = [
     GroupL1(GROUPS),
     GroupL1(GROUPS, weights=[0.5, 1.0, 2.0]),
     NuclearNorm(),
+    L21(),
+    L21(weights=np.linspace(0.5, 2.0, N)),
     L0(),
     LHalf(),
     MCP(),
@@ -195,7 +198,7 @@ def test_the_prox_of_a_convex_penalty_does_not_expand(penalty) -> None:
         assert np.sum((p - q) ** 2) <= inner(p - q, x - y) * (1 + 1e-12) + 1e-14
 
 
-@pytest.mark.parametrize("penalty", [p for p in INSTANCES if not isinstance(p, NuclearNorm)])
+@pytest.mark.parametrize("penalty", [p for p in INSTANCES if not isinstance(p, (L21, NuclearNorm))])
 def test_each_signal_is_a_problem_of_its_own(penalty) -> None:
     x = draw(penalty, 8)
     for j in range(x.shape[1]):

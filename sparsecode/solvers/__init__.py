@@ -28,7 +28,7 @@ from sparsecode.solvers.encoding import sparse_encode
 from sparsecode.solvers.evolution import StateEvolution, state_evolution
 from sparsecode.solvers.filling import complete_rows
 from sparsecode.solvers.go_decomposition import godec
-from sparsecode.solvers.greedy import matching_pursuit, ols, omp
+from sparsecode.solvers.greedy import matching_pursuit, ols, omp, simultaneous_omp
 from sparsecode.solvers.homotopy import lars
 from sparsecode.solvers.label_consistent import LabelResult, label_consistent_ksvd
 from sparsecode.solvers.low_rank import effective_rank, truncated_svd
@@ -113,6 +113,7 @@ __all__ = [
     "reweighted_l1",
     "robust_projection",
     "semismooth_newton",
+    "simultaneous_omp",
     "singular_value_threshold",
     "sparse_encode",
     "stable_pcp",

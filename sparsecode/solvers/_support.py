@@ -55,12 +55,23 @@ class Signals:
 
     @classmethod
     def in_units(
-        cls, A: Any, y: np.ndarray, size: float, residual_tol: Any, dtype: np.dtype
+        cls,
+        A: Any,
+        y: np.ndarray,
+        size: float,
+        residual_tol: Any,
+        dtype: np.dtype,
+        *,
+        together: bool = False,
     ) -> Signals:
-        """A checked system; `size` is some norm of `A`, `dtype` that of the signals as given."""
+        """A checked system; `size` is some norm of `A`, `dtype` that of the signals as given.
+
+        With `together` all signals have one unit, because they are compared with each other.
+        """
         target = 0.0 if residual_tol is None else check_real(residual_tol, "residual_tol", low=0)
         matrix_unit = unit_of(min(size, np.finfo(np.float64).max), y.dtype)
-        units = units_of(np.max(np.abs(y), axis=0), y.dtype)
+        sizes = np.max(np.abs(y), axis=0)
+        units = units_of(np.full_like(sizes, sizes.max()) if together else sizes, y.dtype)
         with np.errstate(over="ignore"):
             targets = np.ravel(target / units)
         return cls(

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 
 from sparsecode._docs import documented
 from sparsecode._validation import check_int, check_system
 from sparsecode.operators import adjoint
+from sparsecode.solvers._pursuits import nonnegative, orthogonal
 from sparsecode.solvers._result import CodeResult, Status
 from sparsecode.solvers._run import Callback, as_history
 from sparsecode.solvers._support import (
@@ -21,11 +21,9 @@ from sparsecode.solvers._support import (
     check_real_data,
     column_norms,
     columns,
-    largest,
-    nonnegative,
 )
 
-__all__ = ["matching_pursuit", "ols", "omp"]
+__all__ = ["matching_pursuit", "ols", "omp", "simultaneous_omp"]
 
 # The matrix, a signal, the norms of the columns, the most atoms and the residual norm to reach
 # -> the support, its coefficients and the norm of the residual.
@@ -165,7 +163,7 @@ def omp(
     >>> omp(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
     array([ 0.,  0., -2.])
     """
-    one = partial(_nonnegative if positive else _orthogonal, best=False)
+    one = partial(nonnegative if positive else orthogonal, best=False)
     return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
 
 
@@ -214,8 +212,90 @@ def ols(
             "A is a LinearOperator; ols needs all its columns: pass an array or a sparse array, "
             "or use omp, which needs products only"
         )
-    one = partial(_nonnegative if positive else _orthogonal, best=True)
+    one = partial(nonnegative if positive else orthogonal, best=True)
     return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
+
+
+@documented
+def simultaneous_omp(
+    A: Any,
+    y: Any,
+    *,
+    n_nonzero_coefs: int | None = None,
+    residual_tol: float | None = None,
+) -> CodeResult:
+    r"""Orthogonal matching pursuit of signals that share their support: multiple measurements.
+
+    .. math:: \min_X \|Y - A X\|_F^2 \quad \text{s.t.} \quad
+              \text{at most } k \text{ rows of } X \text{ are not zero}
+
+    At each step the atom with the largest :math:`\|a_j^* R\|_2 / \|a_j\|` joins the support: that
+    which alone explains most of the residual `R` of all signals. Then the residual is made
+    orthogonal to all selected atoms. Of one signal it is `omp`. The convex counterpart is `fista`
+    with ``penalty=L21()``.
+
+    Parameters
+    ----------
+    A : array, sparse array or LinearOperator of shape (m, n)
+        Atoms in columns, of any norm; zero and duplicate atoms are legal. Real or complex.
+    y : array of shape (m, n_signals) or (m,)
+        The signals, one a column, which have their atoms in common: their scales count.
+    n_nonzero_coefs : int, optional
+        At most so many atoms. If neither this nor `residual_tol` is given, a tenth of the columns
+        of `A`, at least one.
+    residual_tol : float, optional
+        Stop once ``||Y - A X||_F`` (not squared), of all signals together, is at most this.
+
+    Returns
+    -------
+    CodeResult
+        `x`, with the same rows zero in all signals; `objective`, half the squared residual;
+        `certificate`, ``||Y - A X||_F / ||Y||_F``; `n_iter`, the atoms; `status`, EXHAUSTED if a
+        residual target was out of reach. `dual_gap` is NaN: the problem is not convex.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, an entry is NaN or infinite, or a parameter is out of range.
+
+    References
+    ----------
+    Cotter, Rao, Engan and Kreutz-Delgado, "Sparse solutions to linear inverse problems with
+    multiple measurement vectors", 2005; Tropp, Gilbert and Strauss, "Algorithms for simultaneous
+    sparse approximation. Part I: greedy pursuit", 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsecode.solvers import simultaneous_omp
+    >>> Y = np.array([[1.0, 2.0], [0.0, 0.5], [3.0, 0.0]])
+    >>> simultaneous_omp(np.eye(3), Y, n_nonzero_coefs=2).x
+    array([[1., 2.],
+           [0., 0.],
+           [3., 0.]])
+    """
+    dtype = np.asarray(y).dtype
+    A, y = check_system(A, y)
+    m, n = A.shape
+    limit = min(_limit(n_nonzero_coefs, residual_tol, n), m)
+    norms = column_norms(A)
+    signals = Signals.in_units(A, y, norms.max(), residual_tol, dtype, together=True)
+    norms, target = norms / signals.matrix_unit, float(signals.targets[0])
+    support, coefficients, left = orthogonal(signals.A, signals.y, norms, limit, target, best=False)
+    x = np.zeros((n, signals.y.shape[1]), dtype=y.dtype)
+    x[support] = coefficients
+    residuals = np.linalg.norm(signals.y - signals.A @ x, axis=0)
+    size = float(np.linalg.norm(signals.y))
+    missed = left > target and len(support) < (n_nonzero_coefs or n + 1)
+    return CodeResult(
+        x=signals.answer(x),
+        dual_gap=np.nan,
+        objective=signals.objective(residuals),
+        certificate=float(np.linalg.norm(residuals)) / size if size > 0 else 0.0,
+        n_iter=len(support),
+        status=Status.EXHAUSTED if residual_tol is not None and missed else Status.COMPLETED,
+        history=as_history([]),
+    )
 
 
 def _limit(n_nonzero_coefs: Any, residual_tol: Any, n: int) -> int:
@@ -255,134 +335,3 @@ def _pursue(
         status=Status.EXHAUSTED if exhausted else Status.COMPLETED,
         history=as_history([]),
     )
-
-
-def _orthogonal(
-    A: Any, y: np.ndarray, norms: np.ndarray, limit: int, target: float, *, best: bool
-) -> tuple[list[int], np.ndarray, float]:
-    """OMP, or OLS if `best`: the residual stays orthogonal to the support.
-
-    `Q R` are the selected columns, each over its norm: the scale of a column does not matter.
-    """
-    AH, eps = adjoint(A), np.finfo(y.dtype).eps
-    Q = np.empty((y.size, limit), dtype=y.dtype, order="F")
-    images = np.empty((limit, norms.size), dtype=y.dtype)  # A^H Q, a column a row
-    R = np.zeros((limit, limit), dtype=y.dtype)
-    support: list[int] = []
-    sizes = np.where(norms > 0, norms, 1)
-    available, energy = norms > 0, np.ones(norms.size)
-    gram = _GramRows(A, sizes, y.dtype) if isinstance(A, np.ndarray) else None
-    floor = 10 * eps * np.linalg.norm(y)  # correlations below are rounding errors
-    r, correlation, exact_at = y, AH @ y, np.linalg.norm(y)
-    while (k := len(support)) < limit and (size := np.linalg.norm(r)) > target:
-        if size < 1e-2 * exact_at:  # what has been subtracted was larger, and so is its rounding
-            correlation, exact_at = AH @ r, size
-        score = np.where(available, np.abs(correlation) / sizes, 0)
-        score = np.where(score > floor, score / np.sqrt(energy), 0)
-        chosen = int(np.argmax(score))
-        if score[chosen] == 0:
-            break
-        available[chosen] = False
-        q = _unit_atoms(A, [chosen], sizes, y.dtype)[:, 0]
-        for _ in range(2):  # twice is enough (Kahan and Parlett)
-            overlap = Q[:, :k].conj().T @ q
-            q = q - Q[:, :k] @ overlap
-            R[:k, k] += overlap
-        left = np.linalg.norm(q)
-        if left <= 100 * eps:  # it depends on the selected atoms
-            R[:k, k] = 0
-            continue
-        R[k, k] = left
-        Q[:, k] = q / left
-        step = Q[:, k].conj() @ r
-        r = r - Q[:, k] * step
-        support.append(chosen)
-        if k + 1 == limit:
-            break
-        if gram is not None and left > 1e-3:  # else the difference would lose its digits
-            images[k] = (gram.row(chosen, score, limit - k) - R[:k, k] @ images[:k]) / left
-        else:
-            images[k] = AH @ Q[:, k]
-        correlation = correlation - step * images[k]
-        if best:
-            energy = energy - np.square(np.abs(images[k]) / sizes)
-            energy = _repaired(energy, A, sizes, Q[:, : k + 1])
-    k = len(support)
-    coefficients = scipy.linalg.solve_triangular(R[:k, :k], Q[:, :k].conj().T @ y)
-    return support, coefficients / norms[support], float(np.linalg.norm(r))
-
-
-class _GramRows:
-    """Rows ``A^H a_j`` for the unit atoms of a dense matrix, for many likely ones at once.
-
-    A product with one column waits for the matrix to arrive from memory; many columns share that.
-    """
-
-    BLOCK = 32
-
-    def __init__(self, A: np.ndarray, sizes: np.ndarray, dtype: np.dtype) -> None:
-        self.A, self.sizes, self.dtype = A, sizes, dtype
-        self.rows: dict[int, np.ndarray] = {}
-
-    def row(self, chosen: int, score: np.ndarray, wanted: int) -> np.ndarray:
-        """That of the chosen atom, which has the best of the scores; `wanted` more may follow."""
-        if chosen not in self.rows:
-            score = score.copy()
-            score[list(self.rows)] = 0
-            likely = np.union1d(largest(score, min(self.BLOCK, wanted)), [chosen])
-            atoms = _unit_atoms(self.A, list(likely), self.sizes, self.dtype)
-            self.rows.update(zip(likely, (atoms.conj().T @ self.A).conj(), strict=True))
-        return self.rows.pop(chosen)
-
-
-def _nonnegative(
-    A: Any, y: np.ndarray, norms: np.ndarray, limit: int, target: float, *, best: bool
-) -> tuple[list[int], np.ndarray, float]:
-    """Nonnegative OMP, or OLS if `best`; the coefficients over the support are all positive."""
-    AH, eps = adjoint(A), np.finfo(y.dtype).eps
-    sizes = np.where(norms > 0, norms, 1)
-    floor = 10 * eps * np.linalg.norm(y)
-    support: list[int] = []
-    coefficients, r, size = np.empty(0), y, float(np.linalg.norm(y))
-    while len(support) < limit and size > target:
-        score = (AH @ r) / sizes
-        score = np.where((norms > 0) & (score > floor), score, 0)
-        if best and support:
-            Q = np.linalg.qr(_unit_atoms(A, support, sizes, y.dtype))[0]
-            energy = 1 - np.sum(np.square((AH @ Q) / sizes[:, None]), axis=1)
-            score = score / np.sqrt(_repaired(energy, A, sizes, Q))
-        smallest = size * (1 - 4 * eps)
-        joined: list[int] | None = None
-        for j in np.argsort(-score, kind="stable")[: np.count_nonzero(score)]:
-            # An atom leaves at least what it leaves with coefficients of any sign.
-            if joined and (not best or size**2 - score[j] ** 2 >= smallest**2):
-                break
-            trial = [*support, int(j)]
-            fitted, left = nonnegative(_unit_atoms(A, trial, sizes, y.dtype), y)
-            if left < smallest:
-                joined, smallest, coefficients = trial, left, fitted
-        if joined is None:
-            break
-        support = [j for j, c in zip(joined, coefficients, strict=True) if c > 0]
-        coefficients = coefficients[coefficients > 0]
-        size = smallest
-        r = (y - _unit_atoms(A, support, sizes, y.dtype) @ coefficients).astype(y.dtype)
-    return support, coefficients / norms[support], size
-
-
-def _unit_atoms(A: Any, support: list[int], sizes: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return (columns(A, support) / sizes[support]).astype(dtype)
-
-
-def _repaired(energy: np.ndarray, A: Any, sizes: np.ndarray, Q: np.ndarray) -> np.ndarray:
-    """``||a_j||^2 - ||Q^* a_j||^2`` of unit atoms, anew where the difference has cancelled."""
-    cancelled = np.flatnonzero(energy < 1e-3)
-    if cancelled.size:
-        P = _unit_atoms(A, list(cancelled), sizes, Q.dtype)
-        for _ in range(2):
-            P = P - Q @ (Q.conj().T @ P)
-        # An atom of the span has rounding errors for energy, and nothing to give.
-        left = np.sum(np.square(np.abs(P)), axis=0)
-        negligible = np.square(100 * np.finfo(Q.dtype).eps)
-        energy[cancelled] = np.where(left > negligible, left, np.inf)
-    return energy

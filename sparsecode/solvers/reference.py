@@ -14,7 +14,7 @@ from sparsecode._scaling import magnitude
 from sparsecode._validation import check_array, check_real, check_system, check_weights
 from sparsecode.objectives import duality_gap, lasso_objective, pcp_duality_gap
 from sparsecode.operators import adjoint
-from sparsecode.penalties import L1, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
+from sparsecode.penalties import L1, L21, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
 from sparsecode.solvers._result import CodeResult, SplitResult, Status
 from sparsecode.solvers._run import as_history
 
@@ -105,6 +105,10 @@ def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
             for group, weight in enumerate(penalty.weights)
         ]
         return sum(terms), []
+    if isinstance(penalty, L21):
+        norms = size if x.ndim == 1 else cp.norm(x, 2, axis=1)
+        weights = np.ones(x.shape[0]) if penalty.weights is None else penalty.weights
+        return weights @ norms, []
     if isinstance(penalty, NuclearNorm):
         return cp.normNuc(x), []
     raise TypeError(f"penalty has to be one of the convex ones, got {penalty!r}")

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import aslinearoperator
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode.objectives import lasso_objective
-from sparsecode.penalties import L0, L1, MCP, SCAD, ElasticNet, GroupL1, LHalf, NuclearNorm
+from sparsecode.penalties import L0, L1, L21, MCP, SCAD, ElasticNet, GroupL1, LHalf, NuclearNorm
 from sparsecode.solvers import Status, fista, ista, reference
 from sparsecode.solvers.splitting import admm
 
@@ -35,6 +35,8 @@ PENALTIES = {
     "ridge": ElasticNet(0.0),
     "group l1": GroupL1(np.arange(N) // 3),
     "nuclear norm": NuclearNorm(),
+    "l2,1": L21(),
+    "weighted l2,1": L21(weights=np.linspace(0.5, 2, N)),
 }
 REAL_ONLY = {"positive l1", "weighted positive l1"}
 ALPHA = 0.7
