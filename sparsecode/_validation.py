@@ -125,14 +125,7 @@ def _check_products(A: LinearOperator, name: str) -> None:
     u, v = (rng.standard_normal(side).astype(dtype) for side in A.shape[::-1])
     if np.issubdtype(dtype, np.complexfloating):
         u, v = (w + (1j * rng.standard_normal(w.size)).astype(dtype) for w in (u, v))
-    try:
-        with np.errstate(all="ignore"):
-            Au, AHv = np.asarray(A.matvec(u)), np.asarray(A.rmatvec(v))
-    except NotImplementedError as error:
-        raise ValueError(
-            f"{name} has no adjoint ({error}); its products both ways are needed: give it matvec "
-            "and rmatvec"
-        ) from error
+    Au, AHv = _product(A, "matvec", u, name), _product(A, "rmatvec", v, name)
     for product, method in ((Au, "matvec"), (AHv, "rmatvec")):
         if not np.all(np.isfinite(product)):
             raise ValueError(
@@ -152,6 +145,24 @@ def _check_products(A: LinearOperator, name: str) -> None:
             f"{name}.rmatvec is not the adjoint of {name}.matvec: <A u, v> and <u, A^H v> differ; "
             "it has to be the product with the conjugate transpose"
         )
+
+
+def _product(A: LinearOperator, method: str, vector: np.ndarray, name: str) -> np.ndarray:
+    """One product, or an error that says what the operator lacks."""
+    length = A.shape[0] if method == "matvec" else A.shape[1]
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(getattr(A, method)(vector))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{name} has no adjoint ({error}); its products both ways are needed: give it matvec "
+            "and rmatvec"
+        ) from error
+    except ValueError as error:  # SciPy gives the product the length that `shape` promises
+        raise ValueError(
+            f"{name}.{method} of a vector of length {vector.size} failed ({error}); {name} has the "
+            f"shape {A.shape}, so it has to give one of length {length}"
+        ) from error
 
 
 class _DuckOperator(LinearOperator):

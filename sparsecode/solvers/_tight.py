@@ -81,7 +81,9 @@ def message_passing(
         yield Point(kept, residual, dual, A.weighted(seen))
         length, objective = norm(residual), float(np.sum(np.abs(kept)))
         aim = aim_inside(sigma, tol, best, dual)
-        worth = length if sigma == 0 else abs(objective - best) / objective + abs(length / aim - 1)
+        worth = length
+        if sigma > 0:
+            worth = abs(length / aim - 1) + (abs(1 - best / objective) if objective > 0 else 1.0)
         if n_iter == mark:
             if not worth <= PROGRESS * lowest:
                 break
