@@ -8,13 +8,15 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_int
+from sparsecode._threads import check_n_threads, map_tiles
+from sparsecode._validation import check_bool, check_int, check_missing_values
 from sparsecode.estimators._base import Transformer, check_codes, check_samples
 from sparsecode.solvers import (
     convolutional_dictionary_learning,
     convolutional_sparse_encode,
     convolutional_synthesis,
 )
+from sparsecode.solvers._convolution import Domain
 
 __all__ = ["ConvolutionalDictionaryLearning"]
 
@@ -26,9 +28,9 @@ class ConvolutionalDictionaryLearning(Transformer):
               + \alpha \sum_{ik} \|c_{ik}\|_1 \quad \text{s.t.} \quad \|d_k\|_2 \le 1
 
     A sample is one whole signal, a row of `X`, or one whole picture, its pixels in a row with
-    `image_shape` to say how high and wide it is: so that rows are samples here as everywhere, and
-    pipelines and splits hold whole signals apart. Its features in the output are the coefficients
-    of all atoms at all places. The convolution is periodic.
+    `sample_shape` to say what it is: so that rows are samples here as everywhere, and pipelines and
+    splits hold whole signals apart. Its features in the output are the coefficients of all atoms at
+    all places.
 
     Parameters
     ----------
@@ -37,21 +39,31 @@ class ConvolutionalDictionaryLearning(Transformer):
     atom_shape : int or tuple of int, optional
         The size of an atom, or its height and width; an integer is a square. By default 8, or all
         of a side that is shorter.
-    image_shape : tuple of int, (height, width), optional
-        What a row is; by default a signal.
+    sample_shape : tuple of int, optional
+        What a row is, in C order: ``(n,)`` or ``(height, width)``, with `multichannel` and the
+        number of channels behind. By default a signal without channels.
+    multichannel : bool, default=False
+        The last axis of `sample_shape` are channels: atoms have them, too, and one map of
+        coefficients.
+    boundary : {"periodic", "valid", "full"}, default="periodic"
+        An atom that leaves at one border comes in at the other; atoms may hang over every border;
+        or they lie inside: see `solvers.convolutional_sparse_encode`.
     alpha : float, default=0.1
         The weight of the l1 norm.
-    max_iter : int, default=50
+    max_iter : int, default=200
         Iterations of learning at the most.
     tol : float, optional
-        Stop learning when an iteration changes the objective by less than this fraction; by default
-        all `max_iter` iterations are done.
+        Stop learning when ten iterations change the objective by less than this fraction; by
+        default all `max_iter` iterations are done.
     transform_tol : float, default=1e-3
-        For `transform`: duality gap over the objective at zero, of the worst signal.
+        For `transform`: duality gap over the objective at zero, of each signal.
     transform_max_iter : int, default=2000
         Iterations of `transform` at the most.
     init : array with one atom of `atom_shape` a row, optional
         The first atoms; by default pieces of the signals.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown; `inverse_transform` of the codes has values
+        for them.
     positive : bool, default=False
         Only coefficients that are not negative.
     random_state : int, RandomState, Generator or None, default=None
@@ -65,11 +77,11 @@ class ConvolutionalDictionaryLearning(Transformer):
     components_ : ndarray of shape (n_components, size of an atom)
         The atoms, one a row, of norm at most one.
     atom_shape_ : tuple of int
-        Their shape.
+        Their shape, with the number of channels if there are any.
     n_iter_ : int
         Iterations done.
     history_ : dict of str to ndarray
-        One entry an iteration: ``"objective"``, ``"certificate"``, ``"n_nonzero"`` and more.
+        One entry for ten iterations: ``"objective"``, ``"certificate"``, ``"n_nonzero"`` and more.
     n_features_in_ : int
         Features seen by `fit`.
 
@@ -108,26 +120,32 @@ class ConvolutionalDictionaryLearning(Transformer):
         n_components: int = 8,
         atom_shape: int | tuple[int, ...] | None = None,
         *,
-        image_shape: tuple[int, int] | None = None,
+        sample_shape: tuple[int, ...] | None = None,
+        multichannel: bool = False,
+        boundary: str = "periodic",
         alpha: float = 0.1,
-        max_iter: int = 50,
+        max_iter: int = 200,
         tol: float | None = None,
         transform_tol: float = 1e-3,
         transform_max_iter: int = 2000,
         init: Any = None,
+        missing_values: float | None = None,
         positive: bool = False,
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
         self.atom_shape = atom_shape
-        self.image_shape = image_shape
+        self.sample_shape = sample_shape
+        self.multichannel = multichannel
+        self.boundary = boundary
         self.alpha = alpha
         self.max_iter = max_iter
         self.tol = tol
         self.transform_tol = transform_tol
         self.transform_max_iter = transform_max_iter
         self.init = init
+        self.missing_values = missing_values
         self.positive = positive
         self.random_state = random_state
         self.n_threads = n_threads
@@ -147,19 +165,18 @@ class ConvolutionalDictionaryLearning(Transformer):
         ConvolutionalDictionaryLearning
             The estimator itself.
         """
-        X = check_samples(self, X, reset=True)
-        grid = self._grid
+        X = self._checked(X, reset=True)
+        grid = X.shape[1:-1] if self.multichannel else X.shape[1:]
         result = convolutional_dictionary_learning(
-            X.reshape(-1, *grid),
+            X,
             self.n_components,
             tuple(min(8, side) for side in grid) if self.atom_shape is None else self.atom_shape,
             alpha=self.alpha,
             max_iter=self.max_iter,
             tol=self.tol,
             init=self.init,
-            positive=self.positive,
             random_state=self.random_state,
-            n_threads=self.n_threads,
+            **self._problem,
         )
         self.components_ = result.dictionary.reshape(len(result.dictionary), -1)
         self.atom_shape_ = result.dictionary.shape[1:]
@@ -177,28 +194,34 @@ class ConvolutionalDictionaryLearning(Transformer):
 
         Returns
         -------
-        ndarray of shape (n_samples, n_components * n_features)
+        ndarray of shape (n_samples, n_components * n_places)
             The codes: all places of the first atom, then of the next.
         """
         check_is_fitted(self)
-        X = check_samples(self, X, reset=False)
-        result = convolutional_sparse_encode(
-            X.reshape(-1, *self._grid),
-            self._atoms.astype(X.dtype, copy=False),
-            self.alpha,
-            positive=self.positive,
-            tol=self.transform_tol,
-            max_iter=self.transform_max_iter,
-            n_threads=self.n_threads,
-        )
-        return result.x.reshape(len(X), -1)
+        X = self._checked(X, reset=False)
+        codes = np.empty((len(X), self._n_features_out), dtype=X.dtype)
+        atoms, n_threads = self._atoms.astype(X.dtype, copy=False), check_n_threads(self.n_threads)
+        options = self._problem | {"n_threads": n_threads if len(X) == 1 else 1}
+
+        def code(i: int) -> None:  # alone, so that its code does not depend on the others
+            codes[i] = convolutional_sparse_encode(
+                X[i : i + 1],
+                atoms,
+                self.alpha,
+                tol=self.transform_tol,
+                max_iter=self.transform_max_iter,
+                **options,
+            ).x.ravel()
+
+        map_tiles(code, range(len(X)), n_threads)
+        return codes
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Signals of given codes.
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_components * n_features)
+        X : array of shape (n_samples, n_components * n_places)
             Codes, one sample's a row.
 
         Returns
@@ -208,27 +231,52 @@ class ConvolutionalDictionaryLearning(Transformer):
         """
         check_is_fitted(self)
         codes = check_codes(X, "codes", self._n_features_out)
-        codes = codes.reshape(-1, len(self.components_), *self._grid)
+        codes = codes.reshape(-1, len(self.components_), *self._places)
         atoms = self._atoms.astype(codes.dtype, copy=False)
-        signals = convolutional_synthesis(codes, atoms, n_threads=self.n_threads)
+        options = {name: self._problem[name] for name in ("boundary", "multichannel", "n_threads")}
+        signals = convolutional_synthesis(codes, atoms, **options)
         return signals.reshape(len(signals), -1)
+
+    @property
+    def _problem(self) -> dict[str, Any]:
+        names = ("boundary", "multichannel", "missing_values", "positive", "n_threads")
+        return {name: getattr(self, name) for name in names}
+
+    def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
+        missing = check_missing_values(self.missing_values)
+        check_bool(self.multichannel, "multichannel")
+        X = check_samples(self, X, reset=reset, missing=missing)
+        return X.reshape(-1, *self._shape)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing_values is not None
+        return tags
 
     @property
     def _atoms(self) -> np.ndarray:
         return self.components_.reshape(-1, *self.atom_shape_)
 
     @property
-    def _grid(self) -> tuple[int, ...]:
-        if self.image_shape is None:
-            return (self.n_features_in_,)
-        grid = tuple(check_int(side, "image_shape") for side in self.image_shape)
-        if len(grid) != 2 or math.prod(grid) != self.n_features_in_:
+    def _shape(self) -> tuple[int, ...]:
+        """That of one sample."""
+        if self.sample_shape is None:
+            return (self.n_features_in_, 1) if self.multichannel else (self.n_features_in_,)
+        shape = tuple(check_int(side, "sample_shape") for side in self.sample_shape)
+        dims = (2, 3) if self.multichannel else (1, 2)
+        if len(shape) not in dims or math.prod(shape) != self.n_features_in_:
             raise ValueError(
-                f"image_shape={self.image_shape!r} is not that of rows with {self.n_features_in_} "
-                "features"
+                f"sample_shape={self.sample_shape!r} with multichannel={self.multichannel} is not "
+                f"that of rows with {self.n_features_in_} features"
             )
-        return grid
+        return shape
+
+    @property
+    def _places(self) -> tuple[int, ...]:
+        """Where an atom may stand."""
+        sides = slice(None, -1) if self.multichannel else slice(None)
+        return Domain(self._shape[sides], self.atom_shape_[sides], self.boundary).places
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.components_) * self.n_features_in_
+        return len(self.components_) * math.prod(self._places)

@@ -133,13 +133,20 @@ class ConvolutionalResult(Result):
     Attributes
     ----------
     dictionary : ndarray of shape (n_components, size) or (n_components, height, width)
-        The atoms, of norm at most one.
+        The atoms, of norm at most one; with channels these are the last axis.
     codes : ndarray of shape (n_samples, n_components, n) or (n_samples, n_components, h, w)
         A signal is about the sum of its codes, each convolved with its atom.
+    dual_gap : float
+        In the units of the objective: with these atoms no codes have an objective below
+        ``objective - dual_gap``.
+    state : object
+        What a further call with this result for `init` goes on from.
     """
 
     dictionary: np.ndarray
     codes: np.ndarray
+    dual_gap: float
+    state: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -11,7 +11,14 @@ from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_array, check_bool, check_int, check_real
 from sparsecode.penalties import L1
-from sparsecode.solvers._convolution import Convolution, check_size
+from sparsecode.solvers._convolution import Convolution, Domain
+from sparsecode.solvers._convolutional_coding import (
+    Coding,
+    Samples,
+    channels_last,
+    checked_atoms,
+    checked_boundary,
+)
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
 from sparsecode.solvers._result import CodeResult
 from sparsecode.solvers._run import Callback, run
@@ -26,6 +33,9 @@ def convolutional_sparse_encode(
     *,
     alpha_ratio: float | None = None,
     positive: bool = False,
+    boundary: str = "periodic",
+    multichannel: bool = False,
+    missing_values: float | None = None,
     tol: float = 1e-4,
     max_iter: int = 1000,
     init: Any = None,
@@ -34,17 +44,18 @@ def convolutional_sparse_encode(
 ) -> CodeResult:
     r"""Codes of whole signals or pictures in atoms that may stand at every place.
 
-    .. math:: \min_c \tfrac12 \Big\| x - \sum_k d_k * c_k \Big\|_2^2 + \alpha \sum_k \|c_k\|_1
+    .. math:: \min_c \tfrac12 \Big\| W \Big( x - \sum_k d_k * c_k \Big) \Big\|_2^2
+              + \alpha \sum_k \|c_k\|_1
 
     for each signal :math:`x`, by the alternating direction method of multipliers: at each frequency
-    of the Fourier transform the quadratic half is a system of rank one. The convolution is
-    periodic: an atom that leaves at one border comes in at the other. Pad signals that are not.
+    of the Fourier transform the quadratic half is a system as large as there are channels. Channels
+    have one map of coefficients in common for each atom. :math:`W` keeps what was observed.
 
     Parameters
     ----------
-    X : array of shape (n_samples, n) or (n_samples, height, width)
-        Signals or grey pictures.
-    dictionary : array of shape (n_components, size) or (n_components, height, width)
+    X : array of shape (n_samples, n) or (n_samples, height, width), and channels
+        Signals or pictures; with `multichannel` there is one axis more.
+    dictionary : array of shape (n_components, size) or (n_components, height, width), and channels
         Atoms, of any norm, no larger than a signal.
     alpha : float, optional
         The weight of the l1 norm. Give this or `alpha_ratio`.
@@ -52,6 +63,16 @@ def convolutional_sparse_encode(
         The same as a fraction of the smallest alpha with which the codes are zero, of each signal.
     positive : bool, default=False
         Only coefficients that are not negative.
+    boundary : {"periodic", "valid", "full"}, default="periodic"
+        ``"periodic"``: an atom that leaves at one border comes in at the other; quickest, and for
+        signals that end as they begin. ``"valid"``: atoms may hang over every border, of what is a
+        window on something longer. ``"full"``: atoms lie inside, in what is zero outside. The last
+        two are the modes of `scipy.signal.convolve` by which codes and atoms make the signal.
+    multichannel : bool, default=False
+        The last axis of `X` and of `dictionary` are channels: colours, or sensors.
+    missing_values : {None, np.nan}, default=None
+        With `np.nan`, entries that are NaN are unknown, and the signal that the codes make has
+        values for them. So signals of several sizes fit into one array.
     tol : float, default=1e-4
         Duality gap over the objective at zero, of the worst signal.
     max_iter : int, default=1000
@@ -68,8 +89,10 @@ def convolutional_sparse_encode(
     -------
     CodeResult
         `x`, the codes, (n_samples, n_components, n) or (n_samples, n_components, height, width):
-        entry ``i`` of a code is the weight of its atom with its first entry at ``i``; `objective`,
-        summed over the signals, `dual_gap` likewise, `certificate` and `history`.
+        entry ``i`` of a code is the weight of its atom with its first entry at ``i``. With
+        ``"valid"`` there are ``size - 1`` places more, before the border, and entry ``i`` is at
+        ``i - (size - 1)``; with ``"full"`` as many less. `objective`, summed over the signals,
+        `dual_gap` likewise, `certificate` and `history`.
 
     Raises
     ------
@@ -83,8 +106,9 @@ def convolutional_sparse_encode(
 
     References
     ----------
-    Wohlberg, "Efficient algorithms for convolutional sparse representations", 2016; Bristow,
-    Eriksson and Lucey, "Fast convolutional sparse coding", 2013.
+    Wohlberg, "Efficient algorithms for convolutional sparse representations", 2016; Wohlberg,
+    "Boundary handling for convolutional sparse representations", 2016; Bristow, Eriksson and Lucey,
+    "Fast convolutional sparse coding", 2013.
 
     Examples
     --------
@@ -96,27 +120,27 @@ def convolutional_sparse_encode(
     >>> np.round(result.x[0, 0, [3, 11]], 2)
     array([ 1., -2.])
     """
-    X, D = _checked(X, dictionary)
-    grid, n_samples, penalty = X.shape[1:], len(X), L1(positive=check_bool(positive, "positive"))
+    samples = Samples.checked(X, multichannel, missing_values)
+    X, D = samples.X, checked_atoms(dictionary, "dictionary", samples.X.ndim, multichannel)
+    if D.shape[1] != X.shape[1]:
+        raise ValueError(f"X has {X.shape[1]} channels but the atoms have {D.shape[1]}")
+    domain = Domain.checked(X.shape[2:], D.shape[2:], checked_boundary(boundary))
+    penalty = L1(positive=check_bool(positive, "positive"))
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
+    dtype = np.result_type(X, D)
     unit = unit_of(magnitude(D), D.dtype)  # then that of the operator is 1
-    A = Convolution(to_units(D, unit), grid, check_n_threads(n_threads))
+    A = Convolution(to_units(D, unit).astype(dtype, copy=False), domain, check_n_threads(n_threads))
     if alpha is not None:
         alpha = check_real(alpha, "alpha", low=0, open_low=True) / unit
+    y, observed = samples.on_grid(domain)
     problem = PenalizedLeastSquares.from_arguments(
-        A, X.reshape(n_samples, -1).T, alpha, alpha_ratio, penalty, needs_norm=False
+        A, y.astype(dtype, copy=False), alpha, alpha_ratio, penalty, needs_norm=False
     )
-    shape = (n_samples, len(D), *grid)
-    if init is not None:
-        init = check_array(init, "init", ndim=len(shape))
-        if init.shape != shape:
-            raise ValueError(f"init has shape {init.shape}; the codes have shape {shape}")
-        init = from_units(init.reshape(n_samples, -1).T, unit, name="init")
-    start = problem.initial(init)
-    iterates = A.descent(problem.y, problem.penalty, problem.alpha, start, balance=True)
+    coding = Coding(problem.y, observed, penalty, problem.alpha, A.energy)
+    start = problem.initial(_checked_start(init, domain, len(X), len(D), unit))
     last, ending = run(
-        iterates,
-        lambda z: problem.measure(Iterate(z)),
+        coding.descent(A, start),
+        lambda z: problem.measure(Iterate(z, coding.seen(A @ z))),
         tol=tol,
         max_iter=max_iter,
         check_every=10,
@@ -125,26 +149,48 @@ def convolutional_sparse_encode(
     )
     result = problem.result(Iterate(last), ending)
     codes = from_units(result.x, 1 / unit, name="codes")
-    return replace(result, x=np.ascontiguousarray(codes.T).reshape(shape))
+    return replace(result, x=domain.off_grid(codes, domain.region))
+
+
+def _checked_start(
+    init: Any, domain: Domain, n_samples: int, n_components: int, unit: float
+) -> np.ndarray | None:
+    """Columns on the grid, in units of the atoms."""
+    if init is None:
+        return None
+    shape = (n_samples, n_components, *domain.places)
+    init = check_array(init, "init", ndim=len(shape))
+    if init.shape != shape:
+        raise ValueError(f"init has shape {init.shape}; the codes have shape {shape}")
+    return from_units(domain.on_grid(init, domain.region), unit, name="init")
 
 
 def convolutional_synthesis(
-    codes: Any, dictionary: Any, *, n_threads: int | None = None
+    codes: Any,
+    dictionary: Any,
+    *,
+    boundary: str = "periodic",
+    multichannel: bool = False,
+    n_threads: int | None = None,
 ) -> np.ndarray:
-    r"""The signals of given codes, :math:`\sum_k d_k * c_k`, periodic at the border.
+    r"""The signals of given codes, :math:`\sum_k d_k * c_k`.
 
     Parameters
     ----------
     codes : array of shape (n_samples, n_components, n) or (n_samples, n_components, height, width)
         As `convolutional_sparse_encode` returns them.
-    dictionary : array of shape (n_components, size) or (n_components, height, width)
+    dictionary : array of shape (n_components, size) or (n_components, height, width), and channels
         The atoms.
+    boundary : {"periodic", "valid", "full"}, default="periodic"
+        That of the codes.
+    multichannel : bool, default=False
+        The last axis of `dictionary` are channels.
     n_threads : int, optional
         Threads of the transforms; None means the cores this process was given.
 
     Returns
     -------
-    ndarray of shape (n_samples, n) or (n_samples, height, width)
+    ndarray of shape (n_samples, n) or (n_samples, height, width), and channels
         The signals.
 
     Raises
@@ -159,21 +205,12 @@ def convolutional_synthesis(
     array([[0., 6., 3., 0.]])
     """
     codes = check_array(codes, "codes", ndim=(3, 4))
-    signals, D = _checked(codes[:, 0], dictionary)
+    multichannel = check_bool(multichannel, "multichannel")
+    D = checked_atoms(dictionary, "dictionary", codes.ndim, multichannel)
     if codes.shape[1] != len(D):
         raise ValueError(f"codes are for {codes.shape[1]} atoms; dictionary has {len(D)}")
-    A = Convolution(D, signals.shape[1:], check_n_threads(n_threads))
-    columns = codes.reshape(len(codes), -1).T.astype(D.dtype, copy=False)
-    return np.ascontiguousarray((A @ columns).T).reshape(signals.shape)
-
-
-def _checked(X: Any, dictionary: Any) -> tuple[np.ndarray, np.ndarray]:
-    X, D = check_array(X, "X", ndim=(2, 3)), check_array(dictionary, "dictionary", ndim=(2, 3))
-    if X.ndim != D.ndim:
-        raise ValueError(
-            f"X has shape {X.shape} but dictionary {D.shape}; both hold signals, one a row, or "
-            "both pictures: one signal alone is X[None]"
-        )
-    check_size(D.shape[1:], X.shape[1:])
-    dtype = np.result_type(X, D)
-    return X.astype(dtype, copy=False), D.astype(dtype, copy=False)
+    domain = Domain.of_codes(codes.shape[2:], D.shape[2:], checked_boundary(boundary))
+    dtype = np.result_type(codes, D)
+    A = Convolution(D.astype(dtype, copy=False), domain, check_n_threads(n_threads))
+    columns = domain.on_grid(codes.astype(dtype, copy=False), domain.region)
+    return channels_last(domain.off_grid(A @ columns, domain.window), multichannel)

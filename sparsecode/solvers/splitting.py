@@ -3,8 +3,7 @@ r"""Splitting: two easy minimisations in turn, and a multiplier that makes them 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
@@ -43,28 +42,47 @@ def _ridge(A: Any, y: np.ndarray) -> tuple[Ridge, float]:
     return lambda v, rho: v + solve(AHy - gram @ v, rho), float(np.mean(d))
 
 
+class _Splitting(NamedTuple):
+    """Where the multiplier method stands: what an iteration takes, and all that the next needs."""
+
+    z: np.ndarray
+    u: np.ndarray  # the multiplier over `rho`
+    rho: float
+    n_iter: int = 0
+    adapt_at: int = 10
+
+
+def _admm_step(
+    at: _Splitting, ridge: Ridge, prox: Ridge, over_relaxation: float, balance: bool
+) -> _Splitting:
+    """One iteration; `ridge` and `prox` take a point and `rho`."""
+    z, u, rho, n_iter, adapt_at = at
+    z_old, n_iter = z, n_iter + 1
+    x = ridge(z - u, rho)
+    relaxed = over_relaxation * x + (1 - over_relaxation) * z
+    z = prox(relaxed + u, rho)
+    u = u + relaxed - z
+    if balance and n_iter == adapt_at:
+        factor = _balance(x, z, z_old, u)
+        rho, u = rho * factor, u / factor
+        adapt_at += max(10, adapt_at // 2)  # ever rarer, so that it converges
+    return _Splitting(z, u, rho, n_iter, adapt_at)
+
+
 def _admm(
     ridge: Ridge,
-    prox: Callable[[np.ndarray, float], np.ndarray],
+    prox: Ridge,
     rho: float,
     over_relaxation: float,
     balance: bool,
     z: np.ndarray,
     multiplier: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    """`prox` takes the point and `rho`; `multiplier` is ``A^* (y - A z)`` at the start."""
-    u, adapt_at = multiplier / rho, 10
-    for n_iter in count(1):
-        z_old = z
-        x = ridge(z - u, rho)
-        relaxed = over_relaxation * x + (1 - over_relaxation) * z
-        z = prox(relaxed + u, rho)
-        u = u + relaxed - z
-        yield z
-        if balance and n_iter == adapt_at:
-            factor = _balance(x, z, z_old, u)
-            rho, u = rho * factor, u / factor
-            adapt_at += max(10, adapt_at // 2)  # ever rarer, so that it converges
+    """`multiplier` is ``A^* (y - A z)`` at the start."""
+    at = _Splitting(z, multiplier / rho, rho)
+    while True:
+        at = _admm_step(at, ridge, prox, over_relaxation, balance)
+        yield at.z
 
 
 def _balance(x: np.ndarray, z: np.ndarray, z_old: np.ndarray, u: np.ndarray) -> float:

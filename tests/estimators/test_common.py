@@ -80,6 +80,8 @@ TRANSFORMERS = [
     CompressedSensing(sigma=0.1, tol=1e-4),
     CompressedSensing(solver="cosamp", n_nonzero_coefs=1, max_iter=5),
     ConvolutionalDictionaryLearning(3, max_iter=5),
+    ConvolutionalDictionaryLearning(2, 1, boundary="valid", max_iter=5, positive=True),
+    ConvolutionalDictionaryLearning(2, boundary="full", max_iter=5, missing_values=np.nan),
 ]
 DENSE = [e for e in TRANSFORMERS if not getattr(e, "sparse_output", False)]
 IMPUTERS = [MatrixCompletion(), MatrixCompletion(alpha=0.5)]
@@ -418,6 +420,10 @@ class TestBadInput:
         (RobustPCA(method="online", rank=1, batch_size=0), "batch_size has to be at least 1"),
         (RobustPCA(method="online", rank=1, forgetting=0.0), "forgetting has to be a finite"),
         (RobustPCA(rank=None, batch_size=5), "batch_size is not used by pcp"),
+        (ConvolutionalDictionaryLearning(boundary="zero"), "boundary has to be one of 'full', "),
+        (ConvolutionalDictionaryLearning(alpha=0.0), "alpha has to be a finite number"),
+        (ConvolutionalDictionaryLearning(2, 13), r"an atom of shape \(13,\) does not fit"),
+        (ConvolutionalDictionaryLearning(sample_shape=(5, 2)), "is not that of rows with 12"),
         (CompressedSensing(sensing="gauss"), "sensing has to be one of .*'hadamard', got 'gauss'"),
         (CompressedSensing(basis="haar"), "basis has to be one of 'dct', .*'wavelet', got 'haar'"),
         (CompressedSensing(solver="opm"), "solver has to be one of .*'omp', .*got 'opm'"),
