@@ -67,6 +67,15 @@ def from_units(X: np.ndarray, *units: Any, name: str) -> np.ndarray:
     return scaled
 
 
+def scaled(value: float, *units_and_powers: Any) -> float:
+    """``value * unit**power * unit**power...``, which may become 0 or infinite, all at once."""
+    exponent = 0
+    for unit, power in zip(units_and_powers[::2], units_and_powers[1::2], strict=True):
+        exponent += power * int(_exponent(unit))
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(value, exponent))
+
+
 def _exponent(unit: Any) -> Any:
     return np.frexp(unit)[1] - 1
 

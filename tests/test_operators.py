@@ -61,6 +61,7 @@ OPERATORS = [
     blur(4, [1.0, 1j], boundary="zero"),
     finite_differences(5),
     finite_differences((3, 1, 4)),
+    finite_differences((3, 1, 4), boundary="periodic"),
     concatenation([np.eye(6), dct(6).H, sp.csr_array(np.ones((6, 2)))]),
 ]
 
@@ -217,6 +218,13 @@ def test_differences_have_no_step_over_the_edge() -> None:
     assert spectral_norm(finite_differences((30, 40))) < 2 * np.sqrt(2)
 
 
+def test_differences_of_what_repeats_go_around() -> None:
+    X = np.random.default_rng(8).standard_normal((4, 5))
+    down, right = (finite_differences((4, 5), boundary="periodic") @ X.ravel()).reshape(2, 4, 5)
+    np.testing.assert_array_equal(down, np.roll(X, -1, axis=0) - X)
+    np.testing.assert_array_equal(right, np.roll(X, -1, axis=1) - X)
+
+
 def test_a_random_pulse_is_the_same_for_the_same_seed() -> None:
     one, same, other = (random_convolution(9, [2], random_state=s) @ np.eye(9) for s in (3, 3, 4))
     np.testing.assert_array_equal(one, same)
@@ -281,6 +289,7 @@ def test_parts_of_different_heights_are_refused() -> None:
         (lambda: blur(3, np.ones(4)), "longer than the signal"),
         (lambda: blur(3, np.ones((2, 2))), "kernel"),
         (lambda: blur(3, np.ones(2), boundary="reflect"), "boundary has to be one of"),
+        (lambda: finite_differences(3, boundary="zero"), "boundary has to be one of"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, message) -> None:

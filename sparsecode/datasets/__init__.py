@@ -15,6 +15,7 @@ from sparsecode.datasets._networks import (
     digits_network_predict,
     load_digits_network,
 )
+from sparsecode.datasets._phantom import radial_lines, shepp_logan
 from sparsecode.datasets._sparco import SparcoProblem, make_sparco_problem
 
 __all__ = [
@@ -31,4 +32,6 @@ __all__ = [
     "make_low_rank_plus_sparse",
     "make_sparco_problem",
     "make_sparse_coded_signals",
+    "radial_lines",
+    "shepp_logan",
 ]

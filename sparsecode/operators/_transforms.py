@@ -195,19 +195,23 @@ def blur(
     )
 
 
-def finite_differences(shape: int | tuple[int, ...]) -> LinearOperator:
+def finite_differences(
+    shape: int | tuple[int, ...], *, boundary: str = "symmetric"
+) -> LinearOperator:
     """The differences of neighbours along each axis, one axis after the other.
 
     Parameters
     ----------
     shape : int or tuple of int
         Of the signal, image or volume.
+    boundary : {"symmetric", "periodic"}, default="symmetric"
+        What the signal is taken to be outside: its mirror image, so that the difference at the end
+        of an axis is zero, or itself again.
 
     Returns
     -------
     LinearOperator of shape (d * n, n)
-        `d` is the number of axes. What lies at the end of an axis has no neighbour there: its
-        difference is zero. The norm is below ``2 * sqrt(d)``.
+        `d` is the number of axes. The norm is at most ``2 * sqrt(d)``.
 
     Examples
     --------
@@ -217,13 +221,17 @@ def finite_differences(shape: int | tuple[int, ...]) -> LinearOperator:
     array([ 2.,  0., -1.,  0.])
     """
     shape = check_shape(shape)
+    around = check_option(boundary, "boundary", ("symmetric", "periodic")) == "periodic"
     n, axes = math.prod(shape), range(len(shape))
 
     def forward(x: np.ndarray) -> np.ndarray:
         x = x.reshape(*shape, -1)
         steps = np.zeros((len(shape), *x.shape), dtype=x.dtype)
         for axis, step in zip(axes, steps, strict=True):
-            np.moveaxis(step, axis, 0)[:-1] = np.diff(np.moveaxis(x, axis, 0), axis=0)
+            here, step = np.moveaxis(x, axis, 0), np.moveaxis(step, axis, 0)
+            np.subtract(here[1:], here[:-1], out=step[:-1])
+            if around:
+                np.subtract(here[0], here[-1], out=step[-1])
         return steps.reshape(len(shape) * n, -1)
 
     def backward(y: np.ndarray) -> np.ndarray:
@@ -233,6 +241,9 @@ def finite_differences(shape: int | tuple[int, ...]) -> LinearOperator:
             ahead, step = np.moveaxis(x, axis, 0), np.moveaxis(step, axis, 0)
             ahead[:-1] -= step[:-1]
             ahead[1:] += step[:-1]
+            if around:
+                ahead[-1] -= step[-1]
+                ahead[0] += step[-1]
         return x.reshape(n, -1)
 
     return operator(

@@ -50,6 +50,7 @@ from sparsecode.solvers.splitting import admm
 from sparsecode.solvers.stable import stable_pcp
 from sparsecode.solvers.subspace import cosamp, subspace_pursuit
 from sparsecode.solvers.thresholding import htp, iht
+from sparsecode.solvers.variation import VariationResult, total_variation
 from sparsecode.solvers.weighted import (
     LowRankFactors,
     WeightedSpectrum,
@@ -77,6 +78,7 @@ __all__ = [
     "StateEvolution",
     "Status",
     "SubspaceState",
+    "VariationResult",
     "WeightedSpectrum",
     "admm",
     "alternating_projections",
@@ -119,6 +121,7 @@ __all__ = [
     "stable_pcp",
     "state_evolution",
     "subspace_pursuit",
+    "total_variation",
     "truncated_svd",
     "weighted_spectrum",
     "weighted_svd",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._scaling import from_units, magnitude, scaled, to_units, unit_of
 from sparsecode._validation import check_array, check_system
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._products import Point, Products, inner, norm
@@ -78,11 +78,11 @@ class ConstrainedProblem:
 
     def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
         """A number in units, of that power of the two units."""
-        return _scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
+        return scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
 
     def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
         """The number in the caller's units."""
-        return _scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
+        return scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
 
     def numbers_as_given(self, found: dict[str, float]) -> dict[str, float]:
         """What `certificate` says, in the caller's units."""
@@ -118,14 +118,6 @@ class ConstrainedProblem:
             n_products=self.A.count,
             **ending,
         )
-
-
-def _scaled(value: float, *units_and_powers: Any) -> float:
-    exponent = 0
-    for unit, power in zip(units_and_powers[::2], units_and_powers[1::2], strict=True):
-        exponent += power * (int(np.frexp(unit)[1]) - 1)
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.ldexp(value, exponent))
 
 
 def certificate(point: Point, y: np.ndarray, sigma: float, scale: float) -> dict[str, float]:

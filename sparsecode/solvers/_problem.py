@@ -77,7 +77,7 @@ class PenalizedLeastSquares:
         """The same problem with the weight `given`, in the caller's units."""
         given = check_real(given, "alpha", low=0, open_low=True)
         scaled = given / self.signal_unit * (self.alpha_factor / self.signal_unit)
-        return replace(self, alpha=_in_range(scaled, given, self.y.dtype))
+        return replace(self, alpha=in_range(scaled, given, self.y.dtype))
 
     @property
     def given_alpha(self) -> float:
@@ -189,7 +189,8 @@ def divided(A: Any, unit: float) -> Any:
     return A
 
 
-def _in_range(alpha: float, given: float, dtype: np.dtype) -> float:
+def in_range(alpha: float, given: float, dtype: np.dtype) -> float:
+    """A weight in units that is neither 0 nor infinite; `given` is the caller's."""
     info = np.finfo(dtype)
     if not info.tiny / info.eps < alpha < np.inf:
         raise ValueError(
