@@ -2,13 +2,11 @@ r"""Reweighted l1 norms: a few convex problems in turn, for a penalty that favou
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode._validation import check_int, check_real, check_system, check_unused
 from sparsecode.penalties import L1
@@ -16,7 +14,7 @@ from sparsecode.solvers._constrained_problem import ConstrainedProblem, certific
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares, answer_dtype
 from sparsecode.solvers._products import Point, largest, norm
 from sparsecode.solvers._result import Result
-from sparsecode.solvers._run import Callback, run
+from sparsecode.solvers._run import Callback, run, without_warnings
 from sparsecode.solvers.constrained import bpdn
 from sparsecode.solvers.newton import semismooth_newton
 from sparsecode.solvers.proximal import fista
@@ -200,9 +198,7 @@ def _rounds(form: _Within | _Penalized, epsilon: float | None) -> Iterator[_Roun
     """One convex problem after the other, each with the weights of the answer before it."""
     last = None
     while True:
-        with warnings.catch_warnings():
-            # What a convex problem leaves is in the certificate, and is said in the end.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with without_warnings():
             x, dual = form.solve(last)
         if epsilon is None:
             epsilon = _epsilon(x, form.y.size)
