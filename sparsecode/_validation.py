@@ -45,7 +45,13 @@ def check_array(
                 f"{name} is a masked array; fill it (with NaN where missing_values is offered)"
             )
         X = X.data
-    X = np.asarray(X)
+    try:
+        X = np.asarray(X)
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} cannot be seen as a NumPy array ({error}); for torch pass "
+            f"{name}.detach().cpu().float().numpy()"
+        ) from error
     X = as_dtype(X, _computing_dtype(X, name, allow_complex))
     dims = (ndim,) if isinstance(ndim, int) else ndim
     if X.ndim not in dims:

@@ -65,6 +65,13 @@ def test_a_huge_sum_is_not_taken_for_infinity() -> None:
     assert check_array(X, "X") is X
 
 
+class Unseen:
+    """As a tensor of torch with a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("call detach first")
+
+
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -76,6 +83,11 @@ def test_a_huge_sum_is_not_taken_for_infinity() -> None:
         (np.ones((0, 3)), ValueError, r"X is empty: its shape is \(0, 3\)"),
         ([["a"]], ValueError, "X has to be numeric"),
         ([[{}]], ValueError, "X holds objects that are not real numbers"),
+        (
+            Unseen(),
+            TypeError,
+            r"X cannot be seen as a NumPy array \(call detach first\); for torch",
+        ),
         (sp.csr_array(np.eye(2)), TypeError, r"pass X.toarray\(\)"),
         (aslinearoperator(np.eye(2)), TypeError, "X is a LinearOperator"),
         (np.ma.masked_array([[1.0]], mask=[[True]]), ValueError, "X is a masked array"),

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._validation import check_array, check_unused
+from sparsecode.layers.factorizations import Dictionary
+from sparsecode.layers.factorizations._values import decoded
 from sparsecode.layers.network import Network, as_network
 from sparsecode.solvers import code_certificates, sparse_encode
 
@@ -84,9 +86,9 @@ def reencode(
     X : array of shape (n_samples, n_features), Network or mapping of str to array
         Activations, or weights, one row each; of a network every layer whose number of inputs is
         that of the dictionary's features, one output's weights a row.
-    dictionary : array of shape (n_components, n_features)
-        Atoms, one a row, of any norm: that of a `KSVD`, of a `layers.Dictionary`, or the decoder of
-        a sparse autoencoder.
+    dictionary : array of shape (n_components, n_features), or Dictionary
+        Atoms, one a row, of any norm: that of a `KSVD`, the decoder of a sparse autoencoder, or
+        what `factorize` made by ``"dictionary"``, whose atoms are meant.
     algorithm : {"omp", "ols", "gradient_pursuit", "iht", "lasso", "lars", "threshold"}
         As for `solvers.sparse_encode`; "omp" by default.
     n_nonzero_coefs : int, optional
@@ -132,6 +134,8 @@ def reencode(
     >>> layers.reencode(acts, D, n_nonzero_coefs=2)
     Reencoding(2 rows, 2.0 of 20 atoms a row, error ...)
     """
+    if isinstance(dictionary, Dictionary):
+        dictionary = decoded(dictionary.dictionary)
     D = check_array(dictionary, "dictionary")
     options: dict[str, Any] = {
         "algorithm": algorithm,

@@ -12,8 +12,11 @@ from sparsecode.layers import (
     Bits,
     BudgetError,
     Calibration,
+    Chain,
+    Dense,
     LowRank,
     Sparse,
+    Sum,
     factorize,
     factorize_shared,
     output_error,
@@ -124,6 +127,32 @@ def assert_bits_are_those_of_the_packed_arrays(f):
 @pytest.mark.parametrize("method", FORMS)
 def test_laws(rng, method, dtype, shape, metric):
     assert_laws(rng, method, dtype, shape, metric)
+
+
+@pytest.mark.parametrize("form", [*FAMILIES, "spatial", "tucker", "sum", "chain"])
+def test_inputs_of_any_kind_are_applied(rng, form):
+    W = rng.standard_normal((12, 36)).astype(np.float32)
+    if form in ("spatial", "tucker"):
+        f = factorize(W, "low_rank", budget=0.9, form=form, kernel_shape=(4, 3, 3))
+    elif form in FAMILIES:
+        f, _ = fitted(W, form)
+    else:
+        f = Sum([Dense(W), Dense(W)]) if form == "sum" else Chain((Dense(W[:, :12]), Dense(W)))
+    X = rng.integers(-9, 9, (2, 3, 36))
+    expected = f.apply(X.reshape(6, 36).astype(np.float32))
+    for given in (X, X.tolist(), X.astype(np.float16), X.astype(ml_dtypes.bfloat16)):
+        np.testing.assert_allclose(f.apply(given), expected.reshape(2, 3, 12), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(f.apply(X[0, 0]), expected[0], rtol=1e-3, atol=1e-3)
+    assert f.apply(X[:0]).shape == (0, 3, 12)
+    for wrong in (X[..., :5], 3.0, np.full((2, 36), "a")):
+        with pytest.raises(ValueError, match=r"X has to be numbers of shape \(\.\.\., 36\)"):
+            f.apply(wrong)
+
+
+def test_the_error_of_a_form_is_that_of_its_weights(rng):
+    W = rng.standard_normal((12, 20))
+    f = factorize(W, "low_rank", budget=0.6)
+    assert output_error(W, f) == output_error(W, f.to_dense()) > 0
 
 
 def assert_laws(rng, method, dtype, shape, metric):

@@ -63,6 +63,17 @@ def test_of_a_network_every_layer_that_fits_is_coded() -> None:
     assert list(layers.reencode(net, D, n_nonzero_coefs=2, exclude="one")) == ["two"]
 
 
+@pytest.mark.parametrize("value_bits", [None, 16, 4])
+def test_the_dictionary_of_a_layer_codes_other_weights(value_bits) -> None:
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((6, 10))
+    W, new = (rng.standard_normal((n, 6)) * (rng.random((n, 6)) < 0.4) @ atoms for n in (80, 5))
+    form = layers.factorize(W, "dictionary", budget=0.5, value_bits=value_bits)
+    found = layers.reencode(new, form, n_nonzero_coefs=6)
+    assert found.dictionary.shape == form.dictionary.shape
+    assert found.error < (0.1 if value_bits == 4 else 1e-2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

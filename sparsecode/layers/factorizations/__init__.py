@@ -235,8 +235,7 @@ def factorize(
     check_option(method, "method", FAMILIES)
     check_options(method, options)
     family = FAMILIES[method]
-    dtype = layer_dtype(W)
-    dense = check_array(W, "W")
+    dense, dtype = check_array(W, "W"), layer_dtype(W)
     n_bytes = dense.size * dtype.itemsize
     share = share_of(budget, n_bytes)
     if gram is None:
@@ -293,8 +292,10 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
 
     Parameters
     ----------
-    W, approximation : array of shape (n_outputs, n_inputs)
-        The weights and what stands for them.
+    W : array of shape (n_outputs, n_inputs)
+        The weights.
+    approximation : array of shape (n_outputs, n_inputs), or Factorization
+        What stands for them.
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the inputs; None means the identity: the error of the weights.
 
@@ -310,6 +311,8 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
     >>> output_error(np.diag([1.0, 2.0]), np.diag([1.0, 0.0]))
     0.8
     """
+    if isinstance(approximation, Factorization):
+        approximation = approximation.to_dense()
     W, V = check_array(W, "W"), check_array(approximation, "approximation")
     if V.shape != W.shape:
         raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")

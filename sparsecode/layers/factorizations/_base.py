@@ -108,8 +108,21 @@ class Factorization(ABC):
         """The weight matrix, in `dtype`."""
 
     @abstractmethod
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T`` for inputs (n_samples, n_inputs), without forming `W`."""
+
+    def apply(self, X: Any) -> np.ndarray:
+        """``X @ W.T`` for inputs (..., n_inputs), without forming `W`."""
+        X = np.asarray(X)
+        (m, n), kind = self.shape, X.dtype.kind
+        if X.ndim == 0 or X.shape[-1] != n or not (kind in "biufc" or X.dtype.name == "bfloat16"):
+            raise ValueError(
+                f"X has to be numbers of shape (..., {n}), for the layer has {n} inputs, got "
+                f"{X.dtype} of shape {X.shape}"
+            )
+        if X.dtype.name in ("float16", "bfloat16"):
+            X = X.astype(np.float32)
+        return self._apply(X.reshape(-1, n)).reshape(*X.shape[:-1], m)
 
     @abstractmethod
     def bits(self) -> Bits:

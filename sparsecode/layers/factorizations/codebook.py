@@ -111,7 +111,7 @@ class Codebook(Factorization):
             dense[rows] = self.decode_rows(rows)
         return dense
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T``, a few rows of `W` at a time."""
         dtype = computing_dtype(self.dtype)
         parts = [

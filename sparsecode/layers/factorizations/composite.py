@@ -141,7 +141,7 @@ class Sum(Composite):
         with np.errstate(over="ignore"):
             return reduce(np.add, self._dense_parts()).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """The sum of their outputs."""
         return reduce(np.add, (part.apply(X) for part in self.parts))
 
@@ -175,6 +175,6 @@ class Chain(Composite):
         with np.errstate(over="ignore"):
             return reduce(np.matmul, self._dense_parts()).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """Through one factor after the other."""
         return reduce(lambda inputs, part: part.apply(inputs), reversed(self.parts), X)

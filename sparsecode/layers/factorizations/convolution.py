@@ -104,12 +104,13 @@ class Spatial(Factorization):
         kernels = np.einsum("riy,orx->oiyx", vertical, horizontal, optimize=True)
         return kernels.reshape(self.shape).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """The columns of each patch, then its rows."""
         vertical, horizontal = self.factors()
         patches = X.reshape(len(X), *self.kernel_shape)
         inner = np.einsum("niyx,riy->nrx", patches, vertical, optimize=True)
-        return inner.reshape(len(X), -1) @ horizontal.reshape(len(horizontal), -1).T
+        second = horizontal.reshape(len(horizontal), -1)
+        return inner.reshape(len(X), second.shape[1]) @ second.T
 
     def bits(self) -> Bits:
         """The values of both factors."""
@@ -194,12 +195,13 @@ class Tucker(Factorization):
         kernels = np.einsum("oa,abyx,bi->oiyx", output, core, input_, optimize=True)
         return kernels.reshape(self.shape).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """Mix the channels, convolve, mix again."""
         output, core, input_ = self.factors()
         patches = X.reshape(len(X), *self.kernel_shape)
         inner = np.einsum("niyx,bi->nbyx", patches, input_, optimize=True)
-        return (inner.reshape(len(X), -1) @ core.reshape(len(core), -1).T) @ output.T
+        second = core.reshape(len(core), -1)
+        return (inner.reshape(len(X), second.shape[1]) @ second.T) @ output.T
 
     def bits(self) -> Bits:
         """The values of the factors."""

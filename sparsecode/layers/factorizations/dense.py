@@ -61,7 +61,7 @@ class Dense(Factorization):
         """The weight matrix."""
         return self.weight
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T``."""
         return X @ self.weight.astype(computing_dtype(self.dtype), copy=False).T
 

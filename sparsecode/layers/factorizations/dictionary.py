@@ -92,7 +92,7 @@ class Dictionary(Factorization):
         atoms = decoded(self.dictionary)
         return (self.codes.decoded() @ atoms).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """The atoms' responses, combined by the codes."""
         return self.codes.apply(X @ decoded(self.dictionary).T)
 

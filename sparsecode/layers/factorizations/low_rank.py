@@ -99,7 +99,7 @@ class LowRank(Factorization):
         left, right = self.factors()
         return (left @ right).astype(self.dtype, copy=False)
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``(X @ right.T) @ left.T``."""
         left, right = self.factors()
         return (X @ right.T) @ left.T

@@ -87,7 +87,7 @@ class LowRankPlusSparse(Factorization):
         dense[self.sparse.support] += decoded(self.sparse.values)
         return dense.astype(self.dtype, copy=False)  # rounded once
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """The sum of the two paths."""
         return self.low_rank.apply(X) + self.sparse.apply(X)
 

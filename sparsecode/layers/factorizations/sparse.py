@@ -105,7 +105,7 @@ class Sparse(Factorization):
         dense[self.support] = decoded(self.values)
         return dense
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T`` through a sparse product."""
         rows, columns = np.nonzero(self.support)
         return (sp.csr_array((decoded(self.values), (rows, columns)), shape=self.shape) @ X.T).T

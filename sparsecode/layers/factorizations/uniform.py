@@ -91,7 +91,7 @@ class Uniform(Factorization):
                 dense[rows] = self.values.decode_rows(rows)
         return dense
 
-    def apply(self, X: np.ndarray) -> np.ndarray:
+    def _apply(self, X: np.ndarray) -> np.ndarray:
         """``X @ W.T``, a few rows of `W` at a time."""
         if not isinstance(self.values, Codes):
             return X @ decoded(self.values).T
