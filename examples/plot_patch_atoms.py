@@ -21,7 +21,9 @@ train, test = patches[:10_000], patches[10_000:]
 # %%
 # From cosines to edges
 # ---------------------
-# 100 atoms, 5 for a patch. The mosaics are in the order of use, on patches that took no part.
+# 100 atoms, 5 for a patch. The mosaics are in the order of use, on patches that took no part. The
+# white cosine is the constant one, which patches without their mean cannot use; learning puts
+# another atom in its place.
 
 one = overcomplete_dct(10, 8)
 cosines = np.kron(one, one)
