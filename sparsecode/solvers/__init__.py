@@ -23,6 +23,7 @@ from sparsecode.solvers.constrained import (
 from sparsecode.solvers.convolutional import convolutional_sparse_encode, convolutional_synthesis
 from sparsecode.solvers.convolutional_learning import convolutional_dictionary_learning
 from sparsecode.solvers.coordinate import coordinate_descent
+from sparsecode.solvers.debiasing import debias, estimate_noise
 from sparsecode.solvers.dictionary import ksvd, mod
 from sparsecode.solvers.encoding import sparse_encode
 from sparsecode.solvers.evolution import StateEvolution, state_evolution
@@ -93,7 +94,9 @@ __all__ = [
     "convolutional_synthesis",
     "coordinate_descent",
     "cosamp",
+    "debias",
     "effective_rank",
+    "estimate_noise",
     "fista",
     "godec",
     "htp",

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from sparsecode.solvers._products import Products, inner, norm
+from sparsecode.solvers._products import inner
+
+Map = Callable[[np.ndarray], np.ndarray]
 
 
 class LeastSquares(NamedTuple):
-    """Where the iteration ended."""
+    """An iterate; at the minimum ``A^* residual`` is zero."""
 
     x: np.ndarray
     residual: np.ndarray
-    stationarity: float  # ||A^* r|| over ||A^* y||
-    n_iter: int
+    stationarity: float  # ||A^* residual|| over ||A^* y||
 
 
-def cgls(
-    A: Products, y: np.ndarray, *, tol: float, max_iter: int, enough: float = 0
-) -> LeastSquares:
-    """The least of the minimisers of ``||y - A x||_2``, from zero.
-
-    It ends once ``||A^* r|| <= tol * ||A^* y||``, or the residual is at most `enough`.
+def cgls(forward: Map, backward: Map, y: np.ndarray) -> Iterator[LeastSquares]:
+    """Iterates for the least of the minimisers of ``||y - A x||_2``, from zero on.
 
     Hestenes and Stiefel, "Methods of conjugate gradients for solving linear systems", 1952.
     """
-    x, r, s = np.zeros(A.shape[1], dtype=y.dtype), y, A.backward(y)
-    p, square = s, inner(s, s)
-    start, n_iter = square, 0
-    while square > tol * tol * start and norm(r) > enough and n_iter < max_iter:
-        q = A.forward(p)
-        step = square / inner(q, q)
+    r, s = y, backward(y)
+    x, p = np.zeros_like(s), s
+    square = start = inner(s, s)
+    while True:
+        yield LeastSquares(x, r, np.sqrt(square / start) if start > 0 else 0.0)
+        q = forward(p)
+        bend = inner(q, q)
+        if bend == 0:  # nothing is left to gain
+            square = 0.0
+            continue
+        step = square / bend
         x, r = x + step * p, r - step * q
-        s = A.backward(r)
-        square, old = inner(s, s), square
-        p = s + (square / old) * p
-        n_iter += 1
-    return LeastSquares(x, r, np.sqrt(square / start) if start > 0 else 0.0, n_iter)
+        s = backward(r)
+        square, last = inner(s, s), square
+        p = s + (square / last) * p
