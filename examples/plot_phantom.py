@@ -2,10 +2,10 @@
 A phantom from 22 lines of its spectrum
 =======================================
 
-A scanner that measures the Fourier transform of a section, as magnetic resonance does, takes its time
-for each line of it. Candes, Romberg and Tao asked in 2006 how many lines are enough, and answered
-with this picture: 22 radial lines hold 8 % of the frequencies, and they give back a head phantom of
-256 x 256 pixels exactly.
+A scanner that measures the Fourier transform of a section, as magnetic resonance does, takes its
+time for each line of it. Candes, Romberg and Tao asked in 2006 how many lines are enough, and
+answered with this picture: 22 radial lines hold 8 % of the frequencies, and they give back a head
+phantom of 256 x 256 pixels exactly.
 """
 
 import matplotlib.pyplot as plt
