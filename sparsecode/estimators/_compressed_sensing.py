@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import (
-    check_array,
     check_int,
     check_operator,
     check_option,
@@ -26,32 +25,20 @@ from sparsecode.estimators._recovery import (
     recover,
     solver_arguments,
 )
-from sparsecode.operators import (
-    adjoint,
-    as_real,
-    bernoulli,
-    dct,
-    gaussian,
-    subsampled_dct,
-    subsampled_fft,
-    subsampled_hadamard,
-    wavelet_synthesis,
+from sparsecode.estimators._sensing import (
+    DRAWN,
+    TRANSFORMS,
+    atoms,
+    synthesis,
+    with_precision,
 )
+from sparsecode.operators import as_real
 
 __all__ = ["CompressedSensing"]
 
 # An operator with fewer entries is written out as a matrix (128 MB in float64): products with it
 # are cheap enough, and all signals are then coded at once.
 DENSE_SIZE = 2**24
-
-DRAWN = {"bernoulli": bernoulli, "gaussian": gaussian}
-TRANSFORMS = {"dct": subsampled_dct, "fft": subsampled_fft, "hadamard": subsampled_hadamard}
-# Signals from codes.
-BASES = {
-    "dct": lambda n: adjoint(dct(n)),
-    "identity": lambda n: aslinearoperator(sp.eye_array(n)),
-    "wavelet": wavelet_synthesis,
-}
 
 
 class CompressedSensing(Transformer):
@@ -70,6 +57,9 @@ class CompressedSensing(Transformer):
     ``"omp"``: :math:`\min_c \|y - E c\|_2^2` subject to :math:`\|c\|_0 \le` `n_nonzero_coefs`,
     or the fewest atoms with :math:`\|y - E c\|_2 \le` `residual_tol`, greedily; the first of
     these also by ``"cosamp"``, ``"subspace_pursuit"``, ``"htp"`` and ``"iht"``;
+
+    ``"reweighted_l1"``: the first three of these with a penalty that is nearer to counting (exact,
+    with a `sigma`, or with an `alpha`), at a stationary point;
 
     ``"amp"``: the lasso that approximate message passing arrives at, for independent entries of
     `E`.
@@ -106,12 +96,13 @@ class CompressedSensing(Transformer):
         For the greedy ones: stop once the l2 norm of the residual (not squared) is at most this;
         with noise of level s, ``s * sqrt(n_measurements)`` is a good one.
     sigma : float, optional
-        For `bpdn`, which needs it: the l2 norm (not squared) of the residual that is allowed.
+        For `bpdn`, which needs it, and `reweighted_l1`: the l2 norm (not squared) of the residual
+        that is allowed.
     alpha : float, optional
-        For `fista`: the weight of the l1 norm, positive.
+        For `fista` and `reweighted_l1`: the weight of the l1 norm, positive.
     alpha_ratio : float, optional
-        For `fista`, instead of `alpha`: a fraction of each signal's own smallest alpha at which its
-        code is zero; 1e-3 when neither is given.
+        For these, instead of `alpha`: a fraction of each signal's own smallest alpha at which its
+        code is zero; 1e-3 for `fista` when neither is given.
     tol : float, optional
         For all but `omp`: how good the certificate of the solver has to be; its own default.
     max_iter : int, optional
@@ -119,9 +110,8 @@ class CompressedSensing(Transformer):
     random_state : int, RandomState, Generator or None, default=None
         Draws `A`, where it is drawn.
     n_threads : int, optional
-        For `basis_pursuit`, `bpdn` and `amp`, and for `omp` where the measured atoms are a matrix:
-        threads, which change no bit. None means the cores this process was given, 1 inside a joblib
-        worker.
+        For all but `fista`, whose products are for all signals at once: threads, which change no
+        bit. None means the cores this process was given, 1 inside a joblib worker.
 
     Attributes
     ----------
@@ -156,6 +146,7 @@ class CompressedSensing(Transformer):
     sparsecode.solvers.omp : Orthogonal matching pursuit, also through operators.
     sparsecode.solvers.basis_pursuit, sparsecode.solvers.bpdn : The l1 norm under constraints.
     sparsecode.solvers.fista : The penalised l1 problem.
+    sparsecode.solvers.reweighted_l1 : Both, with weights that favour large entries.
 
     Notes
     -----
@@ -241,7 +232,7 @@ class CompressedSensing(Transformer):
             self._take_sensing(X.shape[1], X.dtype)
         self.n_measurements_ = self.measurement_operator_.shape[0]
         self.n_iter_ = 1
-        self.components_ = self._atoms(X.shape[1], X.dtype)
+        self.components_ = atoms(self.basis, X.shape[1], X.dtype)
         self._check_solver()
         return self
 
@@ -261,7 +252,7 @@ class CompressedSensing(Transformer):
         check_is_fitted(self)
         X = check_samples(self, X, reset=False)
         A = self.measurement_operator_
-        return np.ascontiguousarray((A @ X.T).T, dtype=_with_precision(A.dtype, X.dtype))
+        return np.ascontiguousarray((A @ X.T).T, dtype=with_precision(A.dtype, X.dtype))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Recover signals from their measurements.
@@ -280,7 +271,7 @@ class CompressedSensing(Transformer):
         A = self.measurement_operator_
         seen_complex = np.issubdtype(A.dtype, np.complexfloating)
         Y = check_codes(X, "measurements", self.n_measurements_, allow_complex=seen_complex)
-        S = self._synthesis()
+        S = self._synthesis
         E = A @ S
         if isinstance(E, LinearOperator) and E.shape[0] * E.shape[1] <= DENSE_SIZE:
             E = E @ np.eye(E.shape[1])
@@ -329,55 +320,24 @@ class CompressedSensing(Transformer):
         if A.shape[1] != n_features:
             raise ValueError(f"X has {n_features} features but sensing has {A.shape[1]} columns")
         if isinstance(A, np.ndarray):
-            self.sensing_matrix_ = A.astype(_with_precision(A.dtype, dtype))
+            self.sensing_matrix_ = A.astype(with_precision(A.dtype, dtype))
         else:
             self._operator = aslinearoperator(A)
-
-    def _atoms(self, n_features: int, dtype: np.dtype) -> np.ndarray | None:
-        """The basis where it is a matrix, one atom a row."""
-        atoms = self.basis
-        if isinstance(atoms, str):
-            check_option(atoms, "basis", BASES)
-            return None
-        if _is_operator(atoms):
-            S = check_operator(atoms, "basis", allow_complex=False)
-            if S.shape[0] != n_features:
-                raise ValueError(
-                    f"X has {n_features} features but the operator basis makes signals of "
-                    f"{S.shape[0]}; it has one atom a column"
-                )
-            return None
-        if hasattr(atoms, "get_params"):
-            atoms = getattr(atoms, "components_", None)
-            if atoms is None:
-                raise ValueError(
-                    f"basis is a {type(self.basis).__name__} without components_; fit it first, "
-                    "and where it is cloned (a grid search) give its components_ instead, or wrap "
-                    "it in sklearn.frozen.FrozenEstimator"
-                )
-        atoms = check_array(atoms, "basis")
-        if atoms.shape[1] != n_features:
-            raise ValueError(
-                f"X has {n_features} features but basis has {atoms.shape[1]}; "
-                "both hold one signal or atom a row"
-            )
-        return atoms.astype(dtype)
-
-    def _synthesis(self) -> Any:
-        """Signals from codes, an atom a column: `B` transposed."""
-        if self.components_ is not None:
-            return self.components_.T
-        if isinstance(self.basis, str):
-            return BASES[self.basis](self.n_features_in_)
-        return aslinearoperator(self.basis)
 
     def _check_solver(self) -> None:
         check_option(self.solver, "solver", ("auto", *RECOVERIES))
         if self.n_threads is not None:
             check_n_threads(self.n_threads)
         # The zero signal, measured once: it costs nothing and checks every number.
-        nothing = np.zeros((1, self._synthesis().shape[1])), np.zeros(1)
+        nothing = (
+            np.zeros((1, self._synthesis.shape[1])),
+            np.zeros(1),
+        )
         RECOVERIES[self._solver].solve(*nothing, **self._arguments())
+
+    @property
+    def _synthesis(self) -> Any:
+        return synthesis(self.basis, self.components_, self.n_features_in_)
 
     @property
     def _solver(self) -> str:
@@ -386,22 +346,12 @@ class CompressedSensing(Transformer):
     def _arguments(self) -> dict[str, Any]:
         given = {name: getattr(self, name) for name in SOLVER_PARAMETERS}
         return solver_arguments(
-            self._solver, given, self.n_measurements_, self._synthesis().shape[1]
+            self._solver,
+            given,
+            self.n_measurements_,
+            self._synthesis.shape[1],
         )
 
     @property
     def _n_features_out(self) -> int:
         return self.n_measurements_
-
-
-def _is_operator(basis: Any) -> bool:
-    """Whether it has products and no entries to look at."""
-    return hasattr(basis, "matvec") and hasattr(basis, "rmatvec")
-
-
-def _with_precision(dtype: Any, real: np.dtype) -> np.dtype:
-    """Real or complex as `dtype` is, of single precision where `real` is."""
-    short = np.dtype(real) == np.float32
-    if np.issubdtype(dtype, np.complexfloating):
-        return np.dtype(np.complex64 if short else np.complex128)
-    return np.dtype(real)

@@ -18,6 +18,7 @@ from sparsecode.solvers import (
     htp,
     iht,
     omp,
+    reweighted_l1,
     sparse_encode,
     subspace_pursuit,
 )
@@ -28,7 +29,8 @@ class Recovery(NamedTuple):
 
     solve: Callable[..., Any]
     parameters: tuple[str, ...]
-    by_signal: bool = False  # it takes one column at a time; threads take the next one
+    by_signal: bool = False  # it takes one signal only
+    together: bool = False  # its products are for all signals at once: BLAS has the threads
 
 
 PURSUIT = ("n_nonzero_coefs", "residual_tol", "tol", "max_iter")
@@ -37,10 +39,13 @@ RECOVERIES = {
     "basis_pursuit": Recovery(basis_pursuit, ("tol", "max_iter"), by_signal=True),
     "bpdn": Recovery(bpdn, ("sigma", "tol", "max_iter"), by_signal=True),
     "cosamp": Recovery(cosamp, PURSUIT),
-    "fista": Recovery(fista, ("alpha", "alpha_ratio", "tol", "max_iter")),
+    "fista": Recovery(fista, ("alpha", "alpha_ratio", "tol", "max_iter"), together=True),
     "htp": Recovery(htp, PURSUIT),
     "iht": Recovery(iht, PURSUIT),
     "omp": Recovery(omp, ("n_nonzero_coefs", "residual_tol")),
+    "reweighted_l1": Recovery(
+        reweighted_l1, ("sigma", "alpha", "alpha_ratio", "tol", "max_iter"), by_signal=True
+    ),
     "subspace_pursuit": Recovery(subspace_pursuit, PURSUIT),
 }
 SOLVER_PARAMETERS = (*PURSUIT, "sigma", "alpha", "alpha_ratio", "n_threads")
@@ -60,8 +65,8 @@ def solver_arguments(
     solver: str, given: Mapping[str, Any], n_measurements: int, n_components: int
 ) -> dict[str, Any]:
     """The arguments of a solver: those that are given, all of which it has to use, and defaults."""
-    _, used, by_signal = RECOVERIES[solver]
-    threads = ("n_threads",) if by_signal or solver == "omp" else ()
+    used = RECOVERIES[solver].parameters
+    threads = () if RECOVERIES[solver].together else ("n_threads",)
     unused = {name: value for name, value in given.items() if name not in used + threads}
     check_unused(f"solver={solver!r}", **unused)
     arguments = {name: given[name] for name in used if given[name] is not None}
@@ -82,11 +87,13 @@ def recover(
     solver: str, E: Any, Y: np.ndarray, arguments: Mapping[str, Any], n_threads: int | None
 ) -> Any:
     """Codes of the rows of `Y`, in rows, of atoms that were measured: the columns of `E`."""
-    solve, _, by_signal = RECOVERIES[solver]
+    solve, _, by_signal, together = RECOVERIES[solver]
     if solver == "omp" and isinstance(E, np.ndarray):
         return sparse_encode(Y, np.ascontiguousarray(E.T), n_threads=n_threads, **arguments)
+    if together:
+        return solve(E, Y.T, **arguments).x.T
+    threads = check_n_threads(n_threads)
     if by_signal:
-        threads = check_n_threads(n_threads)
         return np.array(map_tiles(lambda y: solve(E, y, **arguments).x, list(Y), threads))
-    check_unused("omp on an operator of this size", n_threads=n_threads)
-    return solve(E, Y.T, **arguments).x.T
+    tiles = np.array_split(Y, min(len(Y), threads))  # each takes the norm of `E` anew
+    return np.vstack(map_tiles(lambda rows: solve(E, rows.T, **arguments).x.T, tiles, threads))

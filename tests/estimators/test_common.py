@@ -79,6 +79,7 @@ TRANSFORMERS = [
     CompressedSensing(sensing="dct", solver="basis_pursuit", tol=1e-4),
     CompressedSensing(sigma=0.1, tol=1e-4),
     CompressedSensing(solver="cosamp", n_nonzero_coefs=1, max_iter=5),
+    CompressedSensing(solver="reweighted_l1", sigma=0.1, tol=1e-3, max_iter=50),
     ConvolutionalDictionaryLearning(3, max_iter=5),
     ConvolutionalDictionaryLearning(2, 1, boundary="valid", max_iter=5, positive=True),
     ConvolutionalDictionaryLearning(2, boundary="full", max_iter=5, missing_values=np.nan),
