@@ -33,9 +33,10 @@ DESIGNS = [(200, 7000), (1000, 20_000), (5000, 2000)]
 TINY_DESIGNS = [(40, 120), (60, 30)]
 PACKAGES = ("numpy", "scipy", "numba", "scikit-learn")
 PACKAGES += ("celer", "skglm", "spams-bin", "pylops", "tensorly", "sporco", "rpca", "fbpca", "ksvd")
+PACKAGES += ("cvxpy", "spgl1")
 
 Row = dict[str, Any]
-METRICS = ["value", "count", "largest_count", "misplaced", "rank"]
+METRICS = ["value", "count", "largest_count", "misplaced", "rank", "residual", "norm"]
 FIELDS = ["data", "solver", "seconds", "runs", *METRICS, "target", "tolerance"]
 
 
@@ -279,6 +280,23 @@ def truncated_svd(tiny: bool) -> list[Row]:
     ]
 
 
+def compressed_sensing(tiny: bool) -> list[Row]:
+    """`value` is the relative error; with noise, and in Sparco's, all have one tolerance."""
+    n = 1024 if tiny else 65_536
+    exact = Case(f"{n} cosines, a quarter seen", {"n": n, "noise": 0.0}, {}, 1e-6)
+    noisy = Case(f"{n} cosines, noise", {"n": n, "noise": 0.01}, {}, None, 1e-4)
+    rows = side_by_side("compressed_sensing", "partial_dct", exact)
+    rows += side_by_side("compressed_sensing", "partial_dct", noisy)
+    for name in ("cosspike",) if tiny else ("cosspike", "gcosspike", "p3poly"):
+        case = Case(name, {"problem": name}, {}, None, 1e-2 if tiny else 1e-5)
+        rows += side_by_side("compressed_sensing", "sparco", case)
+    size = (64, 32, 3, 5) if tiny else (1024, 400, 40, 1000)
+    names = ("n", "m", "n_nonzero_coefs", "n_signals")
+    arguments = dict(zip(names, size, strict=True))
+    case = Case(f"{size[3]:,} signals, {size[1]} x {size[0]}", arguments, {}, 1e-6)
+    return rows + side_by_side("compressed_sensing", "many_signals", case)
+
+
 # Passes over the patches after which a dictionary is judged.
 PASSES = {
     "sparsecode": (1, 2, 3, 4, 5, 6, 7, 10, 20, 40),
@@ -426,6 +444,7 @@ WORKS: dict[str, Callable[[bool], list[Row]]] = {
         robust_pca,
         truncated_svd,
         dictionary,
+        compressed_sensing,
         first_call,
         memory,
         lasso_gap_against_time,

@@ -30,6 +30,7 @@ TITLES = {
         "error over the optimal one, less 1",
     ),
     "dictionary": ("Dictionaries, on two cores of an AMD EPYC", "held-out objective, or error"),
+    "compressed_sensing": ("Compressed sensing", "relative error"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
@@ -40,6 +41,8 @@ COLUMNS = {
     "largest_count": "at most",
     "misplaced": "misplaced",
     "rank": "rank",
+    "residual": "residual",
+    "norm": "l1 norm",
     "tolerance": "tolerance given",
 }
 
@@ -150,6 +153,36 @@ def sooner(rows: list[Row], passes: int) -> float:
     raise Missing
 
 
+def error_over(rows: list[Row], slow: str, fast: str, data: str) -> float:
+    """The error of one solver over that of another."""
+    errors = {
+        row["solver"]: float(row["value"])
+        for row in rows
+        if data in row["data"] and row["solver"] in (slow, fast)
+    }
+    if len(errors) < 2:
+        raise Missing
+    return errors[slow] / errors[fast]
+
+
+def norm_over(rows: list[Row]) -> float:
+    """How much larger our l1 norm is than that of SPGL1, at most; both fit the data."""
+    norms = {
+        (row["data"], row["solver"]): float(row["norm"])
+        for row in rows
+        if row["data"] in ("cosspike", "gcosspike", "p3poly")
+        and row["solver"] in ("sparsecode", "SPGL1")
+    }
+    excesses = [
+        norm / norms[data, "SPGL1"] - 1
+        for (data, solver), norm in norms.items()
+        if solver == "sparsecode" and (data, "SPGL1") in norms
+    ]
+    if not excesses:
+        raise Missing
+    return max(excesses)
+
+
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
 PURSUIT, PROJECTIONS = (f"sparsecode[method={m}]" for m in ("pcp", "alternating_projections"))
@@ -213,6 +246,37 @@ CLAIMS = [
         "K-SVD against PyPI `ksvd`, 5,000 patches",
         over("ksvd", "sparsecode[method=ksvd]"),
         20,
+    ),
+    Claim(
+        "compressed_sensing",
+        "basis pursuit through cosines, against SPGL1",
+        over("SPGL1", "sparsecode", "quarter"),
+        3,
+    ),
+    Claim(
+        "compressed_sensing",
+        "the same with noise",
+        over("SPGL1", "sparsecode", "noise"),
+        2,
+    ),
+    Claim(
+        "compressed_sensing",
+        "error of SPGL1 over ours with debiasing",
+        partial(error_over, slow="SPGL1", fast="sparsecode-debiased", data="noise"),
+        2,
+    ),
+    Claim(
+        "compressed_sensing",
+        "1,000 signals, against scikit-learn's OMP",
+        over("scikit-learn", "sparsecode-omp", "signals"),
+        20,
+    ),
+    Claim(
+        "compressed_sensing",
+        "l1 norm over that of SPGL1, the worst of Sparco's, less 1",
+        norm_over,
+        None,
+        1e-4,
     ),
     Claim(
         "truncated_svd",
