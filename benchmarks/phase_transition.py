@@ -1,14 +1,16 @@
-"""How much is recovered, beside the theory: results/phase_transition.csv and state_evolution.csv.
+"""How much is recovered, beside the theory: results/phase_transition*.csv, state_evolution.csv.
 
 Gaussian matrices, signals with entries of 1 and -1 (the hardest), by the protocol of
 `sparsecode.theory.empirical_phase_transition`; and the mean squared error of approximate message
 passing in each iteration beside what state evolution predicts.
-``python benchmarks/phase_transition.py [work ...]``; finished cells are kept beside the results.
+``python benchmarks/phase_transition.py [work ...]``; finished cells are kept beside the results,
+and so are the rows of works that are not asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from sparsecode import solvers, theory
 
 DELTAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 FIELDS = ["solver", "n", "trials", "delta", "theory", "half", "low", "high"]
+CELLS = ["solver", "n", "trials", "delta", "rho", "recovered"]
 EVOLUTION = ["n", "delta", "rho", "sigma", "runs", "iteration", "predicted"]
 EVOLUTION += ["mean", "standard_error", "median"]
 
@@ -41,13 +44,14 @@ def single_precision_amp(A: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
 
 
 WORKS = {
-    "basis_pursuit": Work(lambda A, y, k: solvers.basis_pursuit(A, y, tol=1e-5), 1000),
+    "basis_pursuit": Work(lambda A, y, k: solvers.basis_pursuit(A, y, tol=1e-5), 1000, n_trials=50),
     "omp": Work(lambda A, y, k: solvers.omp(A, y, n_nonzero_coefs=k), 1000, parts=(0.3, 1.1, 17)),
     "amp": Work(single_precision_amp, 8000, (0.5,), (0.93, 1.03, 6), 8),
 }
 
 
-def transition(name: str, work: Work, output: Path) -> list[Row]:
+def transition(name: str, work: Work, output: Path) -> tuple[list[Row], list[Row]]:
+    """Where one half is recovered, and how many in each cell."""
     curve = theory.phase_transition(np.array(work.deltas))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is not recovered may well not converge
@@ -59,11 +63,29 @@ def transition(name: str, work: Work, output: Path) -> list[Row]:
             n_trials=work.n_trials,
             path=output / f".{name}-{work.n}.npz",
         )
+    about = name, work.n, work.n_trials
     columns = found.deltas, curve, found.midpoints, found.lows, found.highs
-    return [
-        dict(zip(FIELDS, (name, work.n, work.n_trials, *map(float, line)), strict=True))
+    halves = [
+        dict(zip(FIELDS, (*about, *map(float, line)), strict=True))
         for line in zip(*columns, strict=True)
     ]
+    cells = [
+        dict(zip(CELLS, (*about, float(delta), float(rho), int(count)), strict=True))
+        for delta, rhos, counts in zip(found.deltas, found.rhos, found.n_successes, strict=True)
+        for rho, count in zip(rhos, counts, strict=True)
+    ]
+    return halves, cells
+
+
+def replace_rows(path: Path, fields: list[str], rows: list[Row]) -> None:
+    """Write the rows, and keep those of other solvers."""
+    new = {row["solver"] for row in rows}
+    kept: list[Row] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.DictReader(file) if row["solver"] not in new]
+    rows = sorted([*kept, *rows], key=lambda row: (row["solver"], float(row["delta"])))
+    write(path, fields, rows)
 
 
 def state_evolution(n: int, sigma: float, runs: int, n_iter: int = 25) -> list[Row]:
@@ -112,14 +134,13 @@ def main() -> None:
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     wanted = given.works or names
-    rows: list[Row] = []
-    for name in set(wanted) & WORKS.keys():
+    for name in [name for name in WORKS if name in wanted]:
         work = WORKS[name]
         if given.tiny:
-            work = work._replace(n=60, parts=(0.5, 1.5, 2), n_trials=2)
-        rows += transition(name, work, given.output)
-    if rows:
-        write(given.output / "phase_transition.csv", FIELDS, rows)
+            work = work._replace(n=60, parts=(0.5, 1.4, 2), n_trials=2)
+        halves, cells = transition(name, work, given.output)
+        replace_rows(given.output / "phase_transition.csv", FIELDS, halves)
+        replace_rows(given.output / "phase_transition_cells.csv", CELLS, cells)
     if "state_evolution" in wanted:
         n, runs = (400, 2) if given.tiny else (8000, 40)
         rows = [row for sigma in (0.0, 0.1) for row in state_evolution(n, sigma, runs)]

@@ -3,6 +3,7 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 from benchopt import BaseSolver
+from benchopt.stopping_criterion import SingleRunCriterion
 
 
 class Solver(BaseSolver):
@@ -10,6 +11,7 @@ class Solver(BaseSolver):
 
     name = "cvxpy"
     sampling_strategy = "run_once"
+    stopping_criterion = SingleRunCriterion()
     requirements = ["pip::cvxpy"]
 
     def skip(self, A: Any, y: np.ndarray, **_: object) -> tuple[bool, str | None]:

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from benchopt import BaseSolver
+from benchopt.stopping_criterion import SingleRunCriterion
 from pylops import MatrixMult, aslinearoperator
 from pylops.optimization.sparsity import fista
 
@@ -14,6 +15,7 @@ class Solver(BaseSolver):
 
     name = "pylops FISTA"
     sampling_strategy = "run_once"
+    stopping_criterion = SingleRunCriterion()
     requirements = ["pip::pylops"]
 
     def skip(self, y: np.ndarray, **_: object) -> tuple[bool, str | None]:

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from benchopt import BaseSolver
+from benchopt.stopping_criterion import SingleRunCriterion
 from pylops import MatrixMult, aslinearoperator
 from pylops.optimization.sparsity import omp
 
@@ -11,6 +12,7 @@ class Solver(BaseSolver):
 
     name = "pylops OMP"
     sampling_strategy = "run_once"
+    stopping_criterion = SingleRunCriterion()
     requirements = ["pip::pylops"]
 
     def skip(self, A: Any, y: np.ndarray, sigma: float, **_: object) -> tuple[bool, str | None]:

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from benchopt import BaseSolver
+from benchopt.stopping_criterion import SingleRunCriterion
 from sklearn.linear_model import orthogonal_mp
 
 
@@ -10,6 +11,7 @@ class Solver(BaseSolver):
 
     name = "scikit-learn OMP"
     sampling_strategy = "run_once"
+    stopping_criterion = SingleRunCriterion()
     requirements = ["pip::scikit-learn"]
 
     def skip(self, A: Any, sigma: float, **_: object) -> tuple[bool, str | None]:

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from benchopt import BaseSolver
+from benchopt.stopping_criterion import SingleRunCriterion
 
 from sparsecode.solvers import sparse_encode
 
@@ -11,6 +12,7 @@ class Solver(BaseSolver):
 
     name = "sparsecode-omp"
     sampling_strategy = "run_once"
+    stopping_criterion = SingleRunCriterion()
     requirements = ["pip::sparsecode"]
 
     def skip(self, A: Any, y: np.ndarray, **_: object) -> tuple[bool, str | None]:
