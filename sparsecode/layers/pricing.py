@@ -33,6 +33,7 @@ LARGE = 2**16  # entries: from there on rough fits are rougher
 ROWS, ENTRIES = 64, 2**15
 FAR = 1.5  # times the least error: not worth a closer look
 WIDEST = 64
+TALL = 8  # times as many rows as columns show what all have in common
 
 
 class Task(NamedTuple):
@@ -178,44 +179,49 @@ class _Sample:
         self.dtype, (m, n) = layer_dtype(job.weight), self.weight.shape
         self.rows = _some_rows(m, max(ROWS, ENTRIES // n))
         self.known = self.weight[self.rows]
+        self.many = np.union1d(self.rows, _some_rows(m, TALL * n))  # for one decomposition
         self.moment = None if job.gram is None else second_moment(job.gram, n)
         self._metrics: dict[np.dtype, np.ndarray | None] = {}
-        self._series: dict[Task, Callable[[], Factorization]] | None = None
+        self._series: dict[Task, Callable[[], tuple[Factorization, int]]] | None = None
 
     def candidate(self, task: Task) -> Candidate:
         """What came of a task."""
-        W, times = self.weight, 1.0
-        if FAMILIES[task.method].apart and _plain(task):
-            W, times = self.known, len(self.weight) / len(self.known)
-        form = self._fit(task, W)
+        family, rows = FAMILIES[task.method], self.rows
+        if family.series is not None and _plain(task):
+            form, packed = self._in_series(task)
+            rows = np.searchsorted(self.many, self.rows)
+        elif family.apart and _plain(task):
+            form = self._fit(task, self.known)
+            packed = math.ceil(form.bits().total * len(self.weight) / len(self.known))
+            rows = np.arange(len(self.known))
+        else:
+            form = self._fit(task, self.weight)
+            packed = form.bits().total
         with np.errstate(over="ignore"):
-            V = form.to_dense()
-        V = V[self.rows] if W is self.weight else V
+            V = form.to_dense()[rows]
         if not all_finite(V):
             raise RangeError(f"{task.method} exceeds the range of {self.dtype}")
-        bits = form.bits().total
-        packed, said = math.ceil(bits * times), stored_bits(task.layer, form) - bits
-        lost = lost_part(self.known, V, self.moment)
-        return Candidate(task, packed, packed + said, lost)
+        said = stored_bits(task.layer, form) - form.bits().total
+        return Candidate(task, packed, packed + said, lost_part(self.known, V, self.moment))
 
     def _fit(self, task: Task, W: np.ndarray) -> Factorization:
         family, options = FAMILIES[task.method], self.job.options(task)
         check_options(task.method, options)
-        if family.series is not None and _plain(task):
-            return self._in_series(task)
         precision = computing_dtype(self.dtype) if family.narrow else np.dtype(np.float64)
         budget = _budget(task, W, self.dtype)
         dense, metric = W.astype(precision, copy=False), self._metric(precision)
         return family.fit(dense, metric, budget, self.dtype, **options)
 
-    def _in_series(self, task: Task) -> Factorization:
+    def _in_series(self, task: Task) -> tuple[Factorization, int]:
         series = FAMILIES[task.method].series
         assert series is not None
+        check_options(task.method, dict(task.options))
         if self._series is None:
             tasks = [t for t in self.job.tasks if _plain(t)]
             asked = [(_budget(t, self.weight, self.dtype), dict(t.options)) for t in tasks]
             wide = np.dtype(np.float64)
-            fits = series(self.weight.astype(wide), self._metric(wide), self.dtype, asked)
+            W = self.weight[self.many].astype(wide)
+            fits = series(W, self._metric(wide), self.dtype, asked, len(self.weight))
             self._series = dict(zip(tasks, fits, strict=True))
         return self._series[task]()
 

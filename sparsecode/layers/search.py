@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_within_error
 from sparsecode.layers.compressed import CompressedNetwork
-from sparsecode.layers.factorizations import FAMILIES, BudgetError
+from sparsecode.layers.factorizations import FAMILIES, BudgetError, Dictionary
 from sparsecode.layers.frontiers import Frontier, FrontierPoint
 from sparsecode.layers.network import Network
 from sparsecode.layers.pricing import FAR, WIDEST, Candidate, Task, as_task, is_large
@@ -35,6 +35,7 @@ PARTS, ROUNDS = (1.0, 0.5, 0.25), 2
 # What may do better in the place of a low-rank form, and of a sparse one.
 HEIRS = {"low_rank": ("low_rank+sparse", "dictionary"), "sparse": ("low_rank+sparse",)}
 MOST_REFINED = 8  # layers a round: those that gain the most by it
+MOST_CODED = 2**22  # entries: a dictionary for more, each row by a pursuit, takes too long to try
 HEADROOM = 256  # bits: a longer header leaves the last candidate its place
 
 
@@ -203,12 +204,13 @@ class Search:
     def _heirs(self, task: Task, bits_per_weight: float) -> list[str]:
         """The methods of a large layer that may do better with a structure that was chosen."""
         plan, options = self.plans[task.layer], dict(task.options)
-        width = options.get("value_bits", WIDEST)
-        if not is_large(math.prod(plan.layer.shape)) or (
+        width, size = options.get("value_bits", WIDEST), math.prod(plan.layer.shape)
+        if not is_large(size) or (
             task.method == "sparse" and bits_per_weight > width  # a number for each weight
         ):
             return []
-        return [m for m in HEIRS.get(task.method, ()) if (m, options) in plan.methods]
+        heirs = [m for m in HEIRS.get(task.method, ()) if (m, options) in plan.methods]
+        return [m for m in heirs if m != Dictionary.kind or size <= MOST_CODED]
 
     def _of_kind(self, task: Task) -> list[Candidate]:
         return [c for c in self._candidates[task.layer] if c.task[1:3] == task[1:3]]

@@ -51,6 +51,17 @@ def test_rough_prices_are_near_those_of_good_fits(rng, method, options, with_gra
     assert rough.stored > rough.packed
 
 
+@pytest.mark.parametrize("options", [{}, {"value_bits": 4}])
+def test_some_rows_of_a_tall_layer_tell_its_rank(rng, options):
+    W, H = a_layer(rng, m=6000, n=48)
+    share = 0.05 if options else 0.3
+    task = "low_rank", options, share
+    (rough,), (good,) = (prices(W, H, task, rough=rough) for rough in (True, False))
+    assert rough.error == pytest.approx(good.error, rel=0.3)
+    assert rough.packed == pytest.approx(good.packed, rel=0.01)
+    assert rough.packed <= share * 8 * W.nbytes
+
+
 def test_widths_that_are_past_the_best_are_not_tried(rng):
     W, H = a_layer(rng)
     widths = [("sparse", {"value_bits": bits}, 0.11) for bits in (8, 6, 4, 3)]

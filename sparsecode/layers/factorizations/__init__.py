@@ -84,10 +84,10 @@ class Family(NamedTuple):
     A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
     others get both matrices in float64. `rough` are options of a fit that is good enough to choose
     among families and sizes, and `rougher` more of them, where `options` allow them, for a large
-    layer. Some rows of that stand for all where rows are `apart`, and `series` makes many fits of
-    one decomposition. `draws` tells of options whether a fit with them takes a `random_state`.
-    `variants` are the options that a search tries; of a family that is `costly`, at few sizes, the
-    one that did best for the others.
+    layer. Some rows of that stand for all where rows are `apart`, and `series` makes many fits, and
+    the bits of the layer, of one decomposition, maybe of some rows. `draws` tells of options
+    whether a fit with them takes a `random_state`. `variants` are the options that a search tries;
+    of a family that is `costly`, at few sizes, the one that did best for the others.
     """
 
     form: type[Factorization]
@@ -96,7 +96,7 @@ class Family(NamedTuple):
     rough: Mapping[str, Any] = MappingProxyType({})
     rougher: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
     apart: bool = False
-    series: Callable[..., Iterator[Callable[[], Factorization]]] | None = None
+    series: Callable[..., Iterator[Callable[[], tuple[Factorization, int]]]] | None = None
     variants: tuple[Mapping[str, Any], ...] = (MappingProxyType({}),)
     costly: bool = False
     draws: Callable[[Mapping[str, Any]], bool] = lambda options: False

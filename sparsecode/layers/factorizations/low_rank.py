@@ -168,25 +168,29 @@ def fit_ranks(
     gram: np.ndarray | None,
     dtype: np.dtype,
     asked: Sequence[tuple[int, Mapping[str, Any]]],
-) -> Iterator[Callable[[], LowRank]]:
-    """`fit_low_rank` for many budgets and widths, roughly, from one decomposition.
+    n_rows: int,
+) -> Iterator[Callable[[], tuple[LowRank, int]]]:
+    """`fit_low_rank` for many budgets and widths, roughly, from one decomposition, and the bits.
 
-    Ranks of more numbers than the layer has are none: rounding the layer itself is better.
+    `W` is some of the `n_rows` rows of the layer, of which budgets and bits are those of all. Ranks
+    of more numbers than it has are none: rounding the layer itself is better.
     """
+    shape = n_rows, W.shape[1]
     U = weighted_spectrum(W, gram).U
     problem: list[Rounding] = []
 
-    def fit(budget: int, value_bits: Any = None) -> LowRank:
+    def fit(budget: int, value_bits: Any = None) -> tuple[LowRank, int]:
         format_ = check_format(dtype, value_bits)
-        rank = _rank_within(W.shape, budget, format_)
-        if rank * sum(W.shape) > W.size:
-            raise BudgetError(f"rank {rank} of a {W.shape} layer has more numbers than the layer")
+        rank = _rank_within(shape, budget, format_)
+        if rank * sum(shape) > n_rows * W.shape[1]:
+            raise BudgetError(f"rank {rank} of a {shape} layer has more numbers than the layer")
+        bits = format_.cost(n_rows, rank) + format_.cost(rank, shape[1])
         left = U[:, :rank]
         if format_.plain:
-            return stored_factors(W, left, left.T @ W, gram, format_)
+            return stored_factors(W, left, left.T @ W, gram, format_), bits
         if not problem:
             problem.append(Rounding.of(W, gram))
-        return problem[0].stored(left, left.T @ W, format_, n_rounds=1)
+        return problem[0].stored(left, left.T @ W, format_, n_rounds=1), bits
 
     return (partial(fit, budget, **options) for budget, options in asked)
 
