@@ -65,6 +65,11 @@ def compress(
     `allocate` chooses one of them for each layer or leaves it as it is, and the chosen families are
     fitted again to the bits that are left over.
 
+    Within a budget that is worth `b` bits a weight no layer loses more than four fifths of what its
+    weights rounded to the nearest lose, in `b` bits with a scale for every 64 (in b - 1, or all of
+    what they lose, where there is no such network): it does not pay for the others. A rule's
+    `max_error` takes the place of that limit.
+
     Parameters
     ----------
     network : Network or mapping of str to array

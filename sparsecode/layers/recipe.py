@@ -43,7 +43,8 @@ class Rule:
         The layer takes at most this share of its own bits.
     max_error : float, optional
         Its relative squared error, on the calibration inputs if there are any, is at most this,
-        whatever the other layers would gain by its bits.
+        whatever the other layers would gain by its bits. Without it the limit is what rounding to
+        the nearest would lose, where the budget allows that: see `compress`.
     stacked : bool, default=False
         Store the layers that it matches as one, row upon row: those that share their inputs, as
         queries, keys and values do, then share the atoms of a dictionary, or a factor, too. Layers

@@ -13,6 +13,7 @@ from sparsecode.layers.allocation import Allocation, Choice, allocate, allocate_
 from sparsecode.layers.compressed import CompressedNetwork
 from sparsecode.layers.factorizations import FAMILIES, BudgetError, Dictionary
 from sparsecode.layers.frontiers import Frontier, FrontierPoint
+from sparsecode.layers.limits import Limits
 from sparsecode.layers.network import Network
 from sparsecode.layers.pricing import FAR, WIDEST, Candidate, Task, as_task, is_large
 from sparsecode.layers.recipe import Plan
@@ -66,6 +67,8 @@ class Search:
         self._suffix, self._budget, self._max_error = suffix, budget, max_error
         self._allowed = None if budget is None else int(budget * network.n_bytes) * 8
         self._candidates: dict[str, list[Candidate]] = {name: [] for name in self.plans}
+        self._limits = Limits(plans, budget)
+        self._tier = 0  # of the limits that were kept
         self._chosen: list[Candidate] = []
         self._allocation: Allocation | None = None
         # What the file takes beside its layers: estimated, until a whole one is weighed.
@@ -98,12 +101,13 @@ class Search:
         searched = [plan for plan in plans if plan.share is None]
         yield Stage([_fixed(plan) for plan in fixed], rough=False)
         yield Stage([task for plan in searched for task in self._first(plan)], rough=True)
+        yield Stage(self._limits.tasks, rough=False)
         self._choose(limited=False)  # sizes so far apart may miss what a rule allows
         yield Stage([task for plan in searched for task in self._between(plan)], rough=True)
         for _ in range(ROUNDS):
             self._choose()
             yield Stage(self._refinements() + self._rough_choices(), rough=False)
-        within: list[tuple[float, list[Candidate], Allocation]] = []
+        within: list[tuple[tuple[int, float], list[Candidate], Allocation]] = []
         seen: set[tuple[Task, ...]] = set()
         while True:
             self._choose()
@@ -113,7 +117,8 @@ class Search:
                 continue
             # A file that was weighed corrects the estimate, and maybe the choice.
             if self._allowed is None or self._weighed() <= self._allowed:
-                within.append((self.allocation.error, self._chosen, self.allocation))
+                worth = self._tier, self.allocation.error
+                within.append((worth, self._chosen, self.allocation))
             known = tuple(self.tasks) in seen
             seen.add(tuple(self.tasks))
             if within and (known or self._allowed is None):
@@ -218,6 +223,8 @@ class Search:
     def add(self, candidates: Iterable[Candidate]) -> None:
         """Take in what came of tasks; a candidate fitted well takes the place of a rough one."""
         for candidate in candidates:
+            if self._limits.heed(candidate):
+                continue
             found = self._candidates[candidate.task.layer]
             places = {known.task: place for place, known in enumerate(found)}
             # In its place: of equals the first is chosen, and that must not change by and by.
@@ -225,10 +232,26 @@ class Search:
             found[place : place + 1] = [candidate]
 
     def _choose(self, *, limited: bool = True) -> None:
-        """One candidate a layer, within the error that its rule allows if `limited`."""
-        plans, by_layer = self.plans.values(), list(self._candidates.values())
-        weights = [plan.weight for plan in plans]
-        limits = [plan.max_error if limited else math.inf for plan in plans]
+        """One candidate a layer; if `limited`, within what it may lose."""
+        by_layer = list(self._candidates.values())
+        tiers = list(self._limits.tiers()) if limited else [[math.inf] * len(by_layer)]
+        for self._tier, limits in enumerate(tiers):
+            try:
+                allocation = self._allocated(by_layer, limits)
+                break
+            except BudgetError:
+                if limits is tiers[-1]:
+                    raise
+        self._allocation = allocation
+        chosen = zip(by_layer, allocation.chosen, strict=True)
+        self._chosen = [found[j] for found, j in chosen]
+        for found, at in zip(by_layer, allocation.chosen, strict=True):
+            # Forms that were not chosen are kept no longer.
+            found[:] = [c if j == at else c._replace(form=None) for j, c in enumerate(found)]
+
+    def _allocated(self, by_layer: list[list[Candidate]], limits: list[float]) -> Allocation:
+        """The best choice within what each layer may lose, if there is one."""
+        weights = [plan.weight for plan in self.plans.values()]
         within = [
             [c for c in found if not c.error > limit]
             for limit, found in zip(limits, by_layer, strict=True)
@@ -242,22 +265,16 @@ class Search:
         ]
         if self._allowed is None:
             assert self._max_error is not None
-            allocation = allocate_within_error(choices, self._max_error * sum(weights))
-        else:
-            smallest = [min(found, key=lambda c: c.stored) for found in within]
-            if self._estimated(smallest) > self._allowed:
-                raise BudgetError(self._too_small(smallest, self._allowed))
-            allocation = allocate(choices, self._allowed - self._beside)
-            if not math.isfinite(allocation.error) and all(
-                math.isfinite(min(choice.error for choice in layer)) for layer in choices
-            ):  # within the rules only without the rounding to cells
-                raise BudgetError(self._too_small(smallest, self._allowed))
-        self._allocation = allocation
-        chosen = zip(by_layer, allocation.chosen, strict=True)
-        self._chosen = [found[j] for found, j in chosen]
-        for found, at in zip(by_layer, allocation.chosen, strict=True):
-            # Forms that were not chosen are kept no longer.
-            found[:] = [c if j == at else c._replace(form=None) for j, c in enumerate(found)]
+            return allocate_within_error(choices, self._max_error * sum(weights))
+        smallest = [min(found, key=lambda c: c.stored) for found in within]
+        if self._estimated(smallest) > self._allowed:
+            raise BudgetError(self._too_small(smallest, self._allowed))
+        allocation = allocate(choices, self._allowed - self._beside)
+        if not math.isfinite(allocation.error) and all(
+            math.isfinite(min(choice.error for choice in layer)) for layer in choices
+        ):  # within the rules only without the rounding to cells
+            raise BudgetError(self._too_small(smallest, self._allowed))
+        return allocation
 
     def _estimated(self, chosen: Sequence[Candidate]) -> int:
         """The bits of a file of these."""
