@@ -31,6 +31,16 @@ def check_n_threads(n_threads: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_n_jobs(n_jobs: int | None) -> int | None:
+    """`n_jobs` of joblib, counted in the cores of this process, as `n_threads` of the solver."""
+    if n_jobs is None:
+        return None
+    jobs = check_int(n_jobs, "n_jobs", low=-(2**31))
+    if jobs == 0:
+        raise ValueError("n_jobs has to be a number of threads, or negative as in joblib, got 0")
+    return jobs if jobs > 0 else max(1, check_n_threads(None) + 1 + jobs)
+
+
 def _inside_joblib() -> bool:
     """Whether the caller runs in a worker of any joblib backend."""
     if "joblib" not in sys.modules:

@@ -39,19 +39,7 @@ def check_array(
         )
     if isinstance(X, LinearOperator):
         raise TypeError(f"{name} is a LinearOperator; this needs its entries: pass a NumPy array")
-    if isinstance(X, np.ma.MaskedArray):
-        if np.ma.is_masked(X):
-            raise ValueError(
-                f"{name} is a masked array; fill it (with NaN where missing_values is offered)"
-            )
-        X = X.data
-    try:
-        X = np.asarray(X)
-    except (TypeError, RuntimeError) as error:
-        raise TypeError(
-            f"{name} cannot be seen as a NumPy array ({error}); for torch pass "
-            f"{name}.detach().cpu().float().numpy()"
-        ) from error
+    X = as_array(without_mask(X, name), name)
     X = as_dtype(X, _computing_dtype(X, name, allow_complex))
     dims = (ndim,) if isinstance(ndim, int) else ndim
     if X.ndim not in dims:
@@ -66,6 +54,25 @@ def check_array(
         raise ValueError(f"{name} is empty: its shape is {X.shape}")
     _check_finite(X, name, allow_missing)
     return X
+
+
+def without_mask(X: Any, name: str) -> Any:
+    """The data of a masked array in which nothing is masked; all else as it is."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{name} is a masked array; fill it (with NaN where missing_values is offered)"
+        )
+    return X.data
+
+
+def as_array(X: Any, name: str) -> np.ndarray:
+    """A NumPy array of whatever kind."""
+    try:
+        return np.asarray(X)
+    except (TypeError, ValueError) as error:  # rows of unequal length, or an object's own refusal
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
 
 
 def _computing_dtype(X: np.ndarray, name: str, allow_complex: bool) -> np.dtype:
@@ -337,6 +344,12 @@ def check_option(value: Any, name: str, options: Collection[str]) -> str:
             f"{name} has to be one of {', '.join(map(repr, sorted(options)))}, got {value!r}"
         )
     return value
+
+
+def check_callable(value: Any, name: str) -> None:
+    """A function, or None for none."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} has to be callable, or None, got {value!r}")
 
 
 def check_exactly_one(**given: Any) -> str:

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from sparsecode._validation import (
     check_array,
     check_bool,
+    check_callable,
     check_exactly_one,
     check_gram,
     check_int,
@@ -338,3 +339,16 @@ def test_random_states() -> None:
     for bad in (-1, 2**32, 1.5, "0"):
         with pytest.raises((ValueError, TypeError), match="random_state has to be"):
             check_random_state(bad)
+
+
+@pytest.mark.parametrize("X", [[[1.0, 2.0], [3.0]], [[1.0], "ab"]])
+def test_rows_of_unequal_length_are_named(X) -> None:
+    with pytest.raises(ValueError, match=r"dictionary (is no array of numbers|has to be numeric)"):
+        check_array(X, "dictionary")
+
+
+def test_what_is_called_has_to_be_callable() -> None:
+    check_callable(None, "callback")
+    check_callable(len, "callback")
+    with pytest.raises(TypeError, match="callback has to be callable, or None, got 3"):
+        check_callable(3, "callback")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import validate_data
 
 from sparsecode._dask import check_blocks, map_rows
-from sparsecode._validation import check_array, check_operator
+from sparsecode._validation import check_array, check_operator, without_mask
 
 
 class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -22,6 +23,34 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return tags
 
 
+NAMED = re.compile(r"\b[Xy]\b|^Found |^Expected 2D|^Complex data|^Sparse data")
+
+
+def validated(estimator: Any, X: Any, *targets: Any, **options: Any) -> Any:
+    """scikit-learn's `validate_data`, which alone would take a mask, bytes and dates for numbers.
+
+    What it refuses without saying which argument is at fault is said here.
+    """
+    X = check_kind(X, "X")
+    try:
+        return validate_data(estimator, X, *targets, **options)
+    except (TypeError, ValueError) as error:
+        if NAMED.search(str(error)):
+            raise
+        raise type(error)(f"X is no array of numbers: {error}") from error
+
+
+def check_kind(X: Any, name: str) -> Any:
+    """`X` as it is, unless it is masked or of a type whose numbers are none."""
+    X = without_mask(X, name)
+    if isinstance(X, np.matrix):
+        X = np.asarray(X)
+    dtype = getattr(X, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "SMmV" and dtype.name != "bfloat16":
+        raise ValueError(f"{name} has to be numeric, got dtype {dtype}")
+    return X
+
+
 def check_samples(
     estimator: Transformer, X: Any, *, reset: bool, missing: bool = False
 ) -> np.ndarray:
@@ -29,7 +58,7 @@ def check_samples(
 
     NaN passes where an entry may be `missing`.
     """
-    return validate_data(
+    return validated(
         estimator,
         X,
         dtype=(np.float64, np.float32),
@@ -59,8 +88,8 @@ def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[np.ndarray, np.d
     if not isinstance(dtype, np.dtype) or dtype.name not in ("float16", "bfloat16"):
         dtype = None
     else:
-        X = np.asarray(X).astype(np.float32)
-    X = validate_data(estimator, X, dtype=(np.float64, np.float32), reset=reset)
+        X = np.asarray(check_kind(X, "X")).astype(np.float32)
+    X = validated(estimator, X, dtype=(np.float64, np.float32), reset=reset)
     return X, X.dtype if dtype is None else dtype
 
 

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._dask import is_dask, map_rows
-from sparsecode._threads import check_n_threads
+from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_option, check_unused
 from sparsecode.estimators._base import (
     Transformer,
@@ -17,6 +17,7 @@ from sparsecode.estimators._base import (
     check_samples_in_blocks,
     inverse_of_blocks,
     synthesize,
+    validated,
 )
 from sparsecode.operators import overcomplete_dct
 from sparsecode.solvers import sparse_encode
@@ -247,7 +248,7 @@ class SparseCoder(Transformer):
     def _samples(self, X: Any, *, reset: bool) -> np.ndarray:
         finite = True if self.missing_values is None else "allow-nan"
         dtypes = (np.float64, np.float32)
-        X = validate_data(self, X, dtype=dtypes, reset=reset, ensure_all_finite=finite)
+        X = validated(self, X, dtype=dtypes, reset=reset, ensure_all_finite=finite)
         return X
 
     def _atoms(self, n_features: int) -> np.ndarray:
@@ -275,7 +276,7 @@ class SparseCoder(Transformer):
             dictionary,
             missing_values=self.missing_values,
             sparse_output=self.sparse_output,
-            n_threads=_threads(self.n_jobs),
+            n_threads=check_n_jobs(self.n_jobs),
             **self._options(dictionary.shape),
         )
 
@@ -327,13 +328,3 @@ class SparseCoder(Transformer):
     @property
     def _n_features_out(self) -> int:
         return self.n_components_ * (2 if self.split_sign else 1)
-
-
-def _threads(n_jobs: int | None) -> int | None:
-    """`n_jobs` of joblib, counted in the cores of this process, as `n_threads` of the solver."""
-    if n_jobs is None:
-        return None
-    jobs = check_int(n_jobs, "n_jobs", low=-(2**31))
-    if jobs == 0:
-        raise ValueError("n_jobs has to be a number of threads, or negative as in joblib, got 0")
-    return jobs if jobs > 0 else max(1, check_n_threads(None) + 1 + jobs)

@@ -6,8 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from sparsecode.estimators._base import validated
 from sparsecode.solvers import complete, complete_rows
 
 __all__ = ["MatrixCompletion"]
@@ -152,7 +153,7 @@ class MatrixCompletion(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return complete_rows(X, self.components_, self.singular_values_, self.alpha_)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
-        return validate_data(
+        return validated(
             self, X, dtype=(np.float64, np.float32), ensure_all_finite="allow-nan", reset=reset
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._dask import is_dask
 from sparsecode._validation import check_bool, check_int, check_missing_values
@@ -15,6 +15,7 @@ from sparsecode.estimators._base import (
     check_samples_in_blocks,
     inverse_of_blocks,
     synthesize,
+    validated,
 )
 from sparsecode.estimators._callbacks import CallbackSupportMixin, watched_iterations
 from sparsecode.solvers import DictionaryResult, sparse_encode
@@ -143,7 +144,7 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         missing = check_missing_values(self.missing_values)
-        return validate_data(
+        return validated(
             self,
             X,
             dtype=(np.float64, np.float32),

@@ -7,9 +7,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._validation import check_bool, check_int
+from sparsecode.estimators._base import validated
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import label_consistent_ksvd
 
@@ -129,7 +130,7 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         LabelConsistentKSVD
             The estimator itself.
         """
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        X, y = validated(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(y)
         check_bool(self.sparse_output, "sparse_output")
         self.classes_, labels = np.unique(y, return_inverse=True)

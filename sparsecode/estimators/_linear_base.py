@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_array, check_real
+from sparsecode._validation import as_array, check_array, check_real
+from sparsecode.estimators._base import check_kind, validated
 from sparsecode.operators import centered
 
 
@@ -91,16 +92,29 @@ def check_regression(
     estimator: BaseEstimator, X: Any, y: Any, *, multi_output: bool
 ) -> tuple[Any, np.ndarray]:
     """`X` dense or CSR, in float32 or float64; `y` one target, or with `multi_output` several."""
-    X, y = validate_data(
+    X, y = validated(
         estimator,
         X,
-        y,
+        None if y is None else _check_target(y),
         accept_sparse="csr",
         dtype=(np.float64, np.float32),
         multi_output=multi_output,
         y_numeric=True,
     )
     return sp.csr_array(X) if sp.issparse(X) else X, check_array(y, "y", ndim=(1, 2))
+
+
+def _check_target(y: Any) -> np.ndarray:
+    """What scikit-learn says of `y` it says without its name."""
+    y = as_array(check_kind(y, "y"), "y")
+    if y.ndim == 0:
+        raise ValueError("y has to be 1-D or 2-D, one number a sample, got a single one")
+    if y.dtype.kind in "OU":
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y holds objects that are not real numbers: {error}") from error
+    return y
 
 
 def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
@@ -158,7 +172,7 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
             The predictions.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
+        X = validated(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         return X @ self.coef_.T + self.intercept_
 
     @property

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_real, check_unused
 from sparsecode.estimators._linear import Lasso
 from sparsecode.estimators._linear_base import (
@@ -153,7 +155,6 @@ class LassoCV(LinearRegressor):
             The estimator itself.
         """
         from joblib import Parallel, delayed
-        from sklearn.model_selection import check_cv
 
         fit_intercept = check_bool(self.fit_intercept, "fit_intercept")
         penalty = L1(positive=check_bool(self.positive, "positive"))
@@ -165,12 +166,17 @@ class LassoCV(LinearRegressor):
             "tol": attainable(self.tol, y.dtype),
             "max_iter": self.max_iter,
         }
-        errors: Iterable[np.ndarray] = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_errors)(X, y, weights, train, test, self.alphas_, fit_intercept, solver)
-            for train, test in check_cv(self.cv).split(X, y)
+        folds = _folds(self.cv, X, y)
+        jobs = check_n_jobs(self.n_jobs)
+        unit = unit_of(magnitude(y), y.dtype)  # in which no square of a residual leaves the range
+        errors: Iterable[np.ndarray] = Parallel(jobs and min(jobs, len(folds)), prefer="threads")(
+            delayed(_errors)(X, y, weights, *fold, self.alphas_, fit_intercept, solver, unit)
+            for fold in folds
         )
-        self.mse_path_ = np.stack(list(errors), axis=1)
-        self.alpha_ = float(self.alphas_[np.argmin(self.mse_path_.mean(axis=1))])
+        in_units = np.stack(list(errors), axis=1)
+        self.alpha_ = float(self.alphas_[np.argmin(in_units.mean(axis=1))])
+        with np.errstate(over="ignore", under="ignore"):
+            self.mse_path_ = in_units * unit * unit
         best = Lasso(
             self.alpha_,
             fit_intercept=fit_intercept,
@@ -191,12 +197,21 @@ class LassoCV(LinearRegressor):
             check_alpha(float(alphas.min()), "alphas")
             return np.sort(alphas)[::-1]
         n_alphas = check_int(self.alphas, "alphas")
-        eps = check_real(self.eps, "eps", low=0, high=1, open_low=True)
+        eps = check_real(self.eps, "eps", low=float(np.finfo(y.dtype).eps), high=1)
         data = centre(X, y, weights, fit_intercept)
         largest = float(alpha_max(data.A, data.y, penalty)) / data.n_samples
         if largest == 0:  # all coefficients are zero at any alpha; scikit-learn's choice
             return np.full(n_alphas, np.finfo(np.float64).resolution)
         return np.geomspace(largest, eps * largest, n_alphas)
+
+
+def _folds(cv: Any, X: Any, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import check_cv
+
+    try:
+        return [(train, test) for train, test in check_cv(cv).split(X, y)]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cv={cv!r} gives no folds of the samples: {error}") from error
 
 
 def _errors(
@@ -208,12 +223,13 @@ def _errors(
     alphas: np.ndarray,
     fit_intercept: bool,
     solver: dict[str, Any],
+    unit: float,
 ) -> np.ndarray:
-    """The mean squared error on `test` of the path on `train`, one for each alpha."""
+    """The mean squared error on `test`, in squared units, of the path on `train`, one an alpha."""
     data = centre(X[train], y[train], None if weights is None else weights[train], fit_intercept)
     solver_alphas = data.n_samples * alphas
     coef = lasso_path(data.A, data.y, solver_alphas, **solver).x  # one column an alpha
-    residuals = y[test, None] - (X[test] @ coef + data.intercept(coef.T))
+    residuals = to_units(y[test, None] - (X[test] @ coef + data.intercept(coef.T)), unit)
     if weights is None:
         return np.mean(residuals**2, axis=0)
     if not np.any(weights[test]):

@@ -141,7 +141,7 @@ def distill_head(
     bias : array of shape (n_classes,), optional
         :math:`b_0`; zero by default.
     temperature : float, default=2.0
-        :math:`T`: the higher, the more the small probabilities count.
+        :math:`T`: the higher, the more the small probabilities count; from 1e-6 to 1e6.
     damping : float, default=1e-4
         :math:`\lambda / s^2`, positive: it makes the answer unique.
     tol : float, default=1e-8
@@ -187,7 +187,7 @@ def distill_head(
     shape = (logits.shape[1], X.shape[1])
     W0 = _start(weight, "weight", shape)
     b0 = _start(bias, "bias", shape[:1])
-    T = check_real(temperature, "temperature", low=0, open_low=True)
+    T = check_real(temperature, "temperature", low=1e-6, high=1e6)
     share = check_real(damping, "damping", low=0, open_low=True)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     # In units of `s` the input of the bias is one like the others, and lambda is the damping.
@@ -218,8 +218,12 @@ def distill_head(
         "certificate": certificate,
         "seconds": time.perf_counter() - began,
     }
+    with np.errstate(over="ignore"):
+        moved = theta[:, :-1] / s
+    if not np.all(np.isfinite(moved)):
+        raise ValueError("weight exceeds the range of float64 at the scale of X; rescale X")
     return HeadResult(
-        weight=theta[:, :-1] / s,
+        weight=moved,
         bias=theta[:, -1],
         divergence=head.divergence(theta),
         objective=row["objective"],

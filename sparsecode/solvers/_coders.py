@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -70,7 +71,7 @@ class Coder(NamedTuple):
             None if alpha is None else check_real(alpha, "alpha", low=0, open_low=True),
             given["positive"] is not None,
             1e-6 if tol is None else check_real(tol, "tol", low=0),
-            None if max_iter is None else check_int(max_iter, "max_iter"),
+            None if max_iter is None else min(check_int(max_iter, "max_iter"), sys.maxsize),
         )
 
     def of_incomplete_tiles(self, D: np.ndarray) -> CodeTile | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, scaled, to_units, unit_of
-from sparsecode._validation import check_array, check_system
+from sparsecode._validation import as_array, check_array, check_system
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._products import Point, Products, inner, norm
 from sparsecode.solvers._result import Result
@@ -55,7 +55,7 @@ class ConstrainedProblem:
 
     @classmethod
     def from_arguments(cls, A: Any, y: Any, weights: Any) -> ConstrainedProblem:
-        given = np.asarray(y).dtype
+        given = as_array(y, "y").dtype
         A, y = check_system(A, y)
         if y.ndim != 1:
             raise ValueError(f"y has to be 1-D, one signal, got shape {y.shape}; loop over columns")

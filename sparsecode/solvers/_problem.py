@@ -10,7 +10,13 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_exactly_one, check_real, check_system
+from sparsecode._validation import (
+    as_array,
+    check_array,
+    check_exactly_one,
+    check_real,
+    check_system,
+)
 from sparsecode.objectives import alpha_max, duality_gap, least_squares, penalized
 from sparsecode.operators import adjoint, spectral_norm
 from sparsecode.penalties import L1, ConvexPenalty, Penalty
@@ -56,9 +62,9 @@ class PenalizedLeastSquares:
         needs_norm: bool = True,
     ) -> PenalizedLeastSquares:
         """Check the arguments that all solvers of this problem take."""
-        dtype = np.asarray(y).dtype
+        dtype = as_array(y, "y").dtype
         A, y = check_system(A, y)
-        penalty = penalty or L1()
+        penalty = check_penalty(penalty)
         # The norm of an operator takes products; of a matrix it is left until a step asks for it.
         is_operator = isinstance(A, LinearOperator)
         norm = min(spectral_norm(A), LARGEST) if is_operator and needs_norm else None
@@ -163,6 +169,19 @@ class PenalizedLeastSquares:
         return CodeResult(x=x.astype(self.dtype, copy=False), dual_gap=dual_gap, **ending)
 
 
+def check_penalty(penalty: Any) -> Penalty:
+    """The l1 norm for None; whatever has the methods that every solver asks of a penalty."""
+    if penalty is None:
+        return L1()
+    if isinstance(penalty, type) or not all(
+        hasattr(penalty, name) for name in ("convex", "value", "prox", "in_units")
+    ):
+        raise TypeError(
+            f"penalty has to be one of sparsecode.penalties, such as L1(), got {penalty!r}"
+        )
+    return penalty
+
+
 def entries(A: Any) -> np.ndarray:
     """The stored entries of a dense or sparse array."""
     return A if isinstance(A, np.ndarray) else A.data
@@ -189,10 +208,16 @@ def divided(A: Any, unit: float) -> Any:
     return A
 
 
+def least_alpha(dtype: np.dtype) -> float:
+    """A weight up to which, in units, a quotient by it may leave the range."""
+    info = np.finfo(dtype)
+    return float(info.tiny / info.eps)
+
+
 def in_range(alpha: float, given: float, dtype: np.dtype) -> float:
     """A weight in units that is neither 0 nor infinite; `given` is the caller's."""
     info = np.finfo(dtype)
-    if not info.tiny / info.eps < alpha < np.inf:
+    if not least_alpha(dtype) < alpha < np.inf:
         raise ValueError(
             f"alpha={given!r} cannot be told from 0 or infinity in {dtype} at the scale of A and y"
         )
@@ -210,7 +235,12 @@ def _from_ratio(A: Any, y: np.ndarray, alpha_ratio: Any, penalty: Penalty) -> An
         raise ValueError(
             "alpha_ratio needs an l1 part: with l1_ratio=0 no code is zero; give alpha"
         )
-    return (ratio * np.where(largest > 0, largest, 1)).astype(y.real.dtype)[()]
+    alpha = (ratio * np.where(largest > 0, largest, 1)).astype(y.real.dtype)
+    if np.any(alpha <= least_alpha(y.dtype)):
+        raise ValueError(
+            f"alpha_ratio={alpha_ratio!r} cannot be told from 0 in {y.dtype}; raise it"
+        )
+    return alpha[()]
 
 
 def answer_dtype(given: np.dtype, computed: np.dtype) -> np.dtype:

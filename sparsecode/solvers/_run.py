@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from sparsecode._validation import check_callable
 from sparsecode.solvers._result import History, Status
 
 Iterate = TypeVar("Iterate")
@@ -66,10 +67,11 @@ def run(
     ConvergenceWarning
         If `max_iter` was reached; it states the certificate and what to change.
     """
+    check_callable(callback, "callback")
     started = time.perf_counter()
     rows: list[dict[str, float]] = []
     status = Status.COMPLETED if tol is None else Status.MAX_ITER
-    for n_iter, iterate in enumerate(islice(iterates, max_iter), start=1):
+    for n_iter, iterate in enumerate(islice(iterates, min(max_iter, sys.maxsize)), start=1):
         if n_iter % check_every and n_iter < max_iter:
             continue
         row = {"n_iter": n_iter, "seconds": time.perf_counter() - started, **measure(iterate)}

@@ -11,7 +11,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, to_units, unit_of, units_of
-from sparsecode._validation import check_int, check_real, check_system
+from sparsecode._validation import as_array, check_int, check_real, check_system
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._problem import answer_dtype, divided
 from sparsecode.solvers._result import CodeResult
@@ -228,7 +228,7 @@ def solve_each(
     positive: bool = False,
 ) -> CodeResult:
     """The arguments checked, and one run of the algorithm for each signal."""
-    dtype = np.asarray(y).dtype
+    dtype = as_array(y, "y").dtype
     A, y = check_system(A, y)
     if positive:
         check_real_data(y)

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._validation import check_int, check_real
 from sparsecode.penalties import L1, ElasticNet, Penalty
-from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
+from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares, least_alpha
 from sparsecode.solvers._result import CodeResult
 from sparsecode.solvers._run import Callback, run
 
@@ -229,9 +229,14 @@ def single_lasso(
     if problem.y.ndim != 1:
         raise ValueError(f"{name} takes one signal, y of shape (m,); see sparse_encode")
     if np.iscomplexobj(problem.y):
-        raise ValueError(f"{name} is for real data; use fista")
+        raise ValueError(f"A or y is complex, and {name} is for real data; use fista")
     if not isinstance(problem.penalty, (L1, ElasticNet)):
         raise ValueError(f"{name} takes L1 and ElasticNet, not {type(penalty).__name__}; use fista")
     if isinstance(problem.penalty, ElasticNet) and problem.penalty.l1_ratio == 0:
         raise ValueError("l1_ratio=0 is ridge regression, whose answer is not sparse; use fista")
+    if WeightedLasso.of(problem).weights.min() <= least_alpha(problem.y.dtype):
+        raise ValueError(
+            "alpha times the l1_ratio, or a weight, of penalty cannot be told from 0 in "
+            f"{problem.y.dtype} at the scale of A and y; raise it"
+        )
     return problem

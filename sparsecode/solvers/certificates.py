@@ -23,7 +23,7 @@ from sparsecode.solvers._batches import (
     check_signals,
     read,
 )
-from sparsecode.solvers._tiles import TILE, in_units
+from sparsecode.solvers._tiles import TILE
 
 __all__ = ["code_certificates"]
 
@@ -119,13 +119,14 @@ def code_certificates(
         x = np.where(observed, x, 0)
         units = units_of(np.max(np.abs(x), axis=1, keepdims=True), FLOAT64)
         x, c = to_units(x, units), from_units(c, 1 / units, atom_unit, name="codes")
-        residual = np.where(observed, x - c @ D, 0)
-        if weight is None:
-            return _over(_norms(residual), _norms(x))[:n]
-        alphas = in_units(weight, units[:, 0], atom_unit, FLOAT64)
-        penalty, correlation = L1(positive=positive), residual @ D.T
-        gaps = duality_gap(residual.T, correlation.T, c.T, alphas, penalty)  # type: ignore[arg-type]
-        return _over(gaps, 0.5 * _norms(x) ** 2)[:n]
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range is infinite
+            residual = np.where(observed, x - c @ D, 0)
+            if weight is None:
+                return _over(_norms(residual), _norms(x))[:n]
+            alphas = np.maximum(weight / units[:, 0] / atom_unit, np.finfo(FLOAT64).tiny)
+            penalty, correlation = L1(positive=positive), residual @ D.T
+            gaps = duality_gap(residual.T, correlation.T, c.T, alphas, penalty)  # type: ignore[arg-type]
+            return _over(gaps, 0.5 * _norms(x) ** 2)[:n]
 
     return np.concatenate(
         map_tiles(certify, range(0, X.shape[0], TILE), check_n_threads(n_threads))
@@ -146,10 +147,12 @@ def _checked_codes(codes: Any, shape: tuple[int, int]) -> Any:
 
 
 def _norms(u: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.sum(u * u, axis=1))
+    size = np.abs(u).max(axis=1, keepdims=True, initial=np.finfo(u.dtype).tiny)
+    return size[:, 0] * np.sqrt(np.sum((u / size) ** 2, axis=1))
 
 
 def _over(numbers: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The ratios; 0 / 0 is 0, and what is left of a zero signal infinity."""
+    """The ratios; 0 / 0 is 0, and what is left of a zero signal, or of no number, infinity."""
+    numbers = np.where(np.isnan(numbers), np.inf, numbers)
     beyond = np.where(numbers > 0, np.inf, 0.0)
     return np.divide(numbers, sizes, where=sizes > 0, out=beyond)

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._docs import documented
-from sparsecode._validation import check_int, check_system
+from sparsecode._validation import as_array, check_int, check_system
 from sparsecode.operators import adjoint
 from sparsecode.solvers._pursuits import nonnegative, orthogonal
 from sparsecode.solvers._result import CodeResult, Status
@@ -95,7 +95,7 @@ def matching_pursuit(
     >>> matching_pursuit(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
     array([ 0.,  0., -2.])
     """
-    dtype = np.asarray(y).dtype
+    dtype = as_array(y, "y").dtype
     A, y = check_system(A, y)
     limit = _limit(n_nonzero_coefs, residual_tol, A.shape[1])
     norms = column_norms(A)
@@ -308,7 +308,7 @@ def _pursue(
     one: Pursuit, A: Any, y: Any, n_nonzero_coefs: Any, residual_tol: Any, positive: bool
 ) -> CodeResult:
     """The arguments checked, each signal pursued, and what all of them have in common."""
-    dtype = np.asarray(y).dtype
+    dtype = as_array(y, "y").dtype
     A, y = check_system(A, y)
     m, n = A.shape
     if positive:

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator
 from sparsecode._phase import minimax_threshold
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
+    as_array,
     check_int,
     check_real,
     check_system,
@@ -177,7 +178,7 @@ def amp(
     >>> result.converged, bool(np.abs(result.x - x).max() < 1e-3)
     (True, True)
     """
-    given = np.asarray(y).dtype
+    given = as_array(y, "y").dtype
     A, y = check_system(A, y)
     if y.ndim != 1 or np.iscomplexobj(y) or np.iscomplexobj(A):
         raise ValueError("amp is for one real signal: y has to be 1-D, and A and y real")

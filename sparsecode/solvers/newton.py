@@ -17,6 +17,7 @@ from sparsecode.solvers._working_set import WeightedLasso, solve_on_working_sets
 __all__ = ["semismooth_newton"]
 
 STEP = 10.0  # the first proximal step, over that of a gradient step, and what it is multiplied by
+PATIENCE = 8  # steps that do not halve the gap: rounding has it
 
 
 def semismooth(
@@ -46,9 +47,10 @@ def semismooth(
         slope, gap = measured(x)
         length = float(np.mean(np.diag(gram))) or 1.0
         step, longest = STEP / length, 0.1 / float(np.sqrt(eps)) / length
-        q = x
+        q, least, stalled = x, gap, 0
         for _ in range(40):
-            if gap <= tol:
+            least, stalled = (gap, 0) if gap < 0.5 * least else (least, stalled + 1)
+            if gap <= tol or stalled > PATIENCE:
                 break
             before = x
             x, q = _proximal_point(gram, correlation, energy, lasso, x, q, step)

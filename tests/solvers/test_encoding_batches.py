@@ -214,3 +214,14 @@ with open("/proc/self/status") as status:  # ru_maxrss would count what the pare
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(run.stdout) < 600
+
+
+def test_certificates_keep_their_scale() -> None:
+    rng = np.random.default_rng(0)
+    X, D, codes = rng.standard_normal((3, 4)), np.eye(4), rng.standard_normal((3, 4))
+    expected = np.linalg.norm(codes, axis=1) / np.linalg.norm(X, axis=1)
+    np.testing.assert_allclose(code_certificates(X * 1e-200, D, codes) * 1e-200, expected)
+    assert np.all(code_certificates(X * 1e-310, D, codes) == np.inf)
+    weighted = code_certificates(X, D, codes, alpha=1e300)
+    l1, zero = np.abs(codes).sum(axis=1), 0.5 * np.sum(X**2, axis=1)
+    np.testing.assert_allclose(weighted, 1e300 * (l1 / zero))

@@ -324,6 +324,11 @@ def test_the_callback_sees_the_objective_fall_and_may_stop(solve) -> None:
         ({"penalty": NuclearNorm()}, ValueError, "nuclear norm needs a 2-D array"),
         ({"A": np.ones((M, N)) * 1j, "penalty": L1(positive=True)}, ValueError, "positive=True"),
         ({"alpha": 1e-320}, ValueError, "alpha=1e-320 cannot be told from 0"),
+        ({"alpha": None, "alpha_ratio": 5e-324}, ValueError, "alpha_ratio=5e-324 cannot be told"),
+        ({"penalty": "l1"}, TypeError, "penalty has to be one of sparsecode.penalties"),
+        ({"penalty": L1}, TypeError, "penalty has to be one of sparsecode.penalties"),
+        ({"callback": 3}, TypeError, "callback has to be callable, or None, got 3"),
+        ({"y": [[1.0, 2.0], [3.0]]}, ValueError, "y is no array of numbers"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_error(solve, change, error, message) -> None:
