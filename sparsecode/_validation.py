@@ -71,8 +71,13 @@ def as_array(X: Any, name: str) -> np.ndarray:
     """A NumPy array of whatever kind."""
     try:
         return np.asarray(X)
-    except (TypeError, ValueError) as error:  # rows of unequal length, or an object's own refusal
+    except ValueError as error:  # rows of unequal length
         raise ValueError(f"{name} is no array of numbers: {error}") from error
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} cannot be seen as a NumPy array ({error}); for torch pass "
+            f"{name}.detach().cpu().float().numpy()"
+        ) from error
 
 
 def _computing_dtype(X: np.ndarray, name: str, allow_complex: bool) -> np.dtype:

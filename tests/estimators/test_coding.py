@@ -15,9 +15,8 @@ from sklearn.decomposition import SparseCoder as PeerCoder
 from sklearn.exceptions import NotFittedError
 
 from sparsecode import SparseCoder
-from sparsecode._threads import check_n_threads
+from sparsecode._threads import check_n_jobs, check_n_threads
 from sparsecode.datasets import make_sparse_coded_signals
-from sparsecode.estimators._coding import _threads
 from sparsecode.objectives import lasso_objective
 from sparsecode.solvers import lars, sparse_encode
 
@@ -211,7 +210,7 @@ def test_jobs_are_threads_counted_as_joblib_does() -> None:
         codes = SparseCoder(n_jobs=n_jobs).fit_transform(DATA.X)
         assert codes.tobytes() == expected.tobytes()
     cores = check_n_threads(None)
-    assert [_threads(n) for n in (None, 5, -1, -cores, -cores - 7)] == [None, 5, cores, 1, 1]
+    assert [check_n_jobs(n) for n in (None, 5, -1, -cores, -cores - 7)] == [None, 5, cores, 1, 1]
     with pytest.raises(ValueError, match="n_jobs has to be a number of threads"):
         SparseCoder(n_jobs=0).fit(DATA.X)
 

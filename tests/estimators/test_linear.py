@@ -326,7 +326,7 @@ def test_sparse_data_stay_sparse() -> None:
         (LassoCV(alphas=["a"]), "alphas has to be numeric"),
         (LassoCV(alphas=0), "alphas has to be at least 1, got 0"),
         (LassoCV(alphas=[1.0], eps=0.1), "eps is not used by an array of alphas"),
-        (LassoCV(eps=2.0), r"eps has to be a finite number in \(0, 1\], got 2.0"),
+        (LassoCV(eps=2.0), r"eps has to be a finite number in \[2.22045e-16, 1\], got 2.0"),
         (OrthogonalMatchingPursuit(n_nonzero_coefs=2, tol=1.0), "n_nonzero_coefs or tol, not both"),
         (OrthogonalMatchingPursuit(n_nonzero_coefs=81), "between 1 and 80, got 81"),
         (OrthogonalMatchingPursuit(tol=-1.0), "tol has to be a finite number"),
