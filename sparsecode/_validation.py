@@ -6,6 +6,8 @@ A message says what is wrong, which argument, what was given and what would work
 from __future__ import annotations
 
 import numbers
+import os
+import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -333,6 +335,25 @@ def check_int(value: Any, name: str, *, low: int = 1, high: int | None = None) -
         limit = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} has to be {limit}, got {value!r}")
     return number
+
+
+def check_fits(n_bytes: int, what: str) -> None:
+    """An error with an estimate, before the work starts, for what no memory here can hold."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # a system that does not tell
+        memory = sys.maxsize
+    if n_bytes > memory:
+        raise MemoryError(
+            f"{what} would take {n_bytes / 2**30:.3g} GiB; this machine has {memory / 2**30:.3g}"
+        )
+
+
+def check_n_components(n_components: Any, n_features: int) -> int:
+    """A number of atoms, of which a dictionary in double precision fits into the memory."""
+    count = check_int(n_components, "n_components")
+    check_fits(8 * count * n_features, f"n_components={count} atoms of {n_features} features")
+    return count
 
 
 def check_bool(value: Any, name: str) -> bool:

@@ -23,6 +23,7 @@ import scipy.sparse as sp
 
 from sparsecode._coupling import L21, NuclearNorm, Values, as_column, checked_weights, indicator
 from sparsecode._nonconvex import L0, MCP, SCAD, LHalf
+from sparsecode._validation import check_bool, check_real
 
 __all__ = ["L0", "L1", "L21", "MCP", "SCAD", "ElasticNet", "GroupL1", "LHalf", "NuclearNorm"]
 
@@ -53,6 +54,21 @@ class ConvexPenalty(Penalty, Protocol):
 
     def vanishing(self, v: np.ndarray) -> Values:
         """The smallest ``t >= 0`` with ``g*(v / t) = 0``: from there on 0 has the best penalty."""
+
+
+def check_penalty(penalty: Any, *, convex: bool = False) -> Any:
+    """The l1 norm for None; whatever has the methods that every solver asks of a penalty."""
+    if penalty is None:
+        return L1()
+    asked = ["convex", "value", "prox", "in_units"]
+    if convex:
+        asked += ["conjugate", "polar", "vanishing"]
+    if isinstance(penalty, type) or not all(hasattr(penalty, name) for name in asked):
+        kind = "a convex one" if convex else "one"
+        raise TypeError(
+            f"penalty has to be {kind} of sparsecode.penalties, such as L1(), got {penalty!r}"
+        )
+    return penalty
 
 
 def soft_threshold(x: np.ndarray, threshold: Any) -> np.ndarray:
@@ -101,6 +117,7 @@ class L1:
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_bool(self.positive, "positive")
         if self.weights is not None:
             object.__setattr__(self, "weights", checked_weights(self.weights))
 
@@ -163,7 +180,8 @@ class ElasticNet:
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.l1_ratio < 1:
+        check_bool(self.positive, "positive")
+        if check_real(self.l1_ratio, "l1_ratio", low=0, high=1) == 1:
             raise ValueError(f"l1_ratio has to be in [0, 1), got {self.l1_ratio!r}; for 1 use L1()")
 
     @property

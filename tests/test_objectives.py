@@ -111,3 +111,47 @@ def test_the_pcp_gap_bounds_the_suboptimality_of_any_split() -> None:
 def test_the_pcp_gap_of_nothing_is_zero() -> None:
     zero = np.zeros((3, 4), dtype=np.float32)
     assert pcp_duality_gap(zero, zero, zero, 0.5) == (0.0, 0.0)
+
+
+CALLS = {
+    "least_squares": (least_squares, {"residual": np.ones(5)}),
+    "alpha_max": (alpha_max, {"A": np.eye(5), "y": np.ones(5)}),
+    "lasso_objective": (
+        lasso_objective,
+        {"A": np.eye(5), "y": np.ones(5), "x": np.ones(5), "alpha": 1.0},
+    ),
+    "dual_point": (
+        dual_point,
+        {"residual": np.ones(5), "correlation": np.ones(4), "alpha": 1.0, "penalty": L1()},
+    ),
+    "duality_gap": (
+        duality_gap,
+        {"residual": np.ones(5), "correlation": np.ones(4), "x": np.ones(4), "alpha": 1.0},
+    ),
+    "pcp_objective": (
+        pcp_objective,
+        {"low_rank": np.eye(4), "sparse": np.eye(4), "alpha": 1.0, "weights": np.ones((4, 4))},
+    ),
+    "pcp_duality_gap": (
+        pcp_duality_gap,
+        {"X": np.eye(4), "low_rank": np.eye(4), "dual": np.eye(4), "alpha": 1.0, "radius": 0.0},
+    ),
+}
+ARGUMENTS = [(name, argument) for name, (_, given) in CALLS.items() for argument in given]
+
+
+@pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
+@pytest.mark.parametrize("wrong", [np.nan, np.full((4, 4), np.nan), np.ones((2, 7)), "a", object()])
+def test_what_is_no_number_or_does_not_fit_is_named(name, argument, wrong) -> None:
+    function, given = CALLS[name]
+    function(**given)
+    if name == "least_squares" and np.shape(wrong) == (2, 7):
+        return
+    with pytest.raises((TypeError, ValueError), match=rf"\b{argument}\b"):
+        function(**given | {argument: wrong})
+
+
+def test_short_integers_do_not_overflow() -> None:
+    r = np.array([100, -100], dtype=np.int8)
+    assert least_squares(r) == 10_000
+    assert lasso_objective(np.eye(2, dtype=np.uint8), r, r, 1.0) == 200

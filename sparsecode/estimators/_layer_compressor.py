@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_option
+from sparsecode._validation import check_option, check_random_state
 from sparsecode.estimators._base import check_rows
 from sparsecode.layers.factorizations import (
     DAMPING,
@@ -268,6 +268,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 "criterion='random' is no rule that transform could follow; use 'magnitude', or "
                 "layers.factorize for the baseline"
             )
+        check_random_state(self.random_state)
         if family.draws(options):
             options["random_state"] = self.random_state
         return options

@@ -20,7 +20,7 @@ from sparsecode.estimators._linear_base import (
     check_regression,
     check_weights,
 )
-from sparsecode.objectives import alpha_max
+from sparsecode.objectives._formulas import alpha_max
 from sparsecode.penalties import L1
 from sparsecode.solvers import lasso_path
 

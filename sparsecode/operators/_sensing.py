@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import scipy.fft
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sparsecode._validation import RandomSource, check_int, check_random_state
+from sparsecode._validation import RandomSource, check_fits, check_int, check_random_state
 from sparsecode.operators._base import check_rows, check_shape, chosen
 
 
@@ -35,6 +36,7 @@ def gaussian(m: int, n: int, *, random_state: RandomSource | int | None = None) 
     (3, 8)
     """
     shape = check_int(m, "m"), check_int(n, "n")
+    check_fits(8 * math.prod(shape), f"a matrix with m={m} and n={n}")
     rng = check_random_state(random_state)
     return aslinearoperator(rng.standard_normal(shape) / np.sqrt(m))
 
@@ -61,6 +63,7 @@ def bernoulli(m: int, n: int, *, random_state: RandomSource | int | None = None)
     0.5
     """
     shape = check_int(m, "m"), check_int(n, "n")
+    check_fits(8 * math.prod(shape), f"a matrix with m={m} and n={n}")
     rng = check_random_state(random_state)
     signs = np.where(rng.standard_normal(shape) < 0, -1.0, 1.0)
     return aslinearoperator(signs / np.sqrt(m))

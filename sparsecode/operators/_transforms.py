@@ -10,7 +10,7 @@ import numpy as np
 import scipy.fft
 from scipy.sparse.linalg import LinearOperator
 
-from sparsecode._validation import check_array, check_int, check_option
+from sparsecode._validation import check_array, check_int, check_n_components, check_option
 from sparsecode.operators._base import check_shape, chosen, operator
 from sparsecode.operators._sensing import subsampled_dct
 
@@ -276,8 +276,10 @@ def overcomplete_dct(n_components: int, n_features: int) -> np.ndarray:
     >>> np.allclose(D @ D.T, np.eye(4))
     True
     """
-    frequency = np.arange(check_int(n_components, "n_components"))[:, None] / n_components
-    time = np.arange(check_int(n_features, "n_features")) + 0.5
+    n_features = check_int(n_features, "n_features")
+    n_components = check_n_components(n_components, n_features)
+    frequency = np.arange(n_components)[:, None] / n_components
+    time = np.arange(n_features) + 0.5
     atoms = np.cos(np.pi * frequency * time)
     if n_features > 1:
         atoms[1:] -= atoms[1:].mean(axis=1, keepdims=True)

@@ -17,6 +17,7 @@ from sparsecode._validation import (
     check_bool,
     check_int,
     check_missing_values,
+    check_n_components,
     check_option,
     check_random_state,
     check_real,
@@ -176,7 +177,7 @@ class Learner(NamedTuple):
     ) -> Self:
         """From the arguments; a `DictionaryResult` for `init` goes on where it ended."""
         signals = Signals.checked(X, missing_values)
-        n_components = check_int(n_components, "n_components")
+        n_components = check_n_components(n_components, signals.X.shape[1])
         coding = Coding.checked(n_components, n_nonzero_coefs, residual_tol, alpha, positive)
         threads = check_n_threads(n_threads)
         shape = (n_components, signals.X.shape[1])

@@ -17,9 +17,9 @@ from sparsecode._validation import (
     check_real,
     check_system,
 )
-from sparsecode.objectives import alpha_max, duality_gap, least_squares, penalized
+from sparsecode.objectives._formulas import alpha_max, duality_gap, least_squares, penalized
 from sparsecode.operators import adjoint, spectral_norm
-from sparsecode.penalties import L1, ConvexPenalty, Penalty
+from sparsecode.penalties import ConvexPenalty, Penalty, check_penalty
 from sparsecode.solvers._result import CodeResult
 
 LARGEST = float(np.finfo(np.float64).max)
@@ -167,19 +167,6 @@ class PenalizedLeastSquares:
         x = from_units(iterate.x, self.signal_unit, 1 / self.matrix_unit, name="x")
         dual_gap = float(ending["history"]["dual_gap"][-1])
         return CodeResult(x=x.astype(self.dtype, copy=False), dual_gap=dual_gap, **ending)
-
-
-def check_penalty(penalty: Any) -> Penalty:
-    """The l1 norm for None; whatever has the methods that every solver asks of a penalty."""
-    if penalty is None:
-        return L1()
-    if isinstance(penalty, type) or not all(
-        hasattr(penalty, name) for name in ("convex", "value", "prox", "in_units")
-    ):
-        raise TypeError(
-            f"penalty has to be one of sparsecode.penalties, such as L1(), got {penalty!r}"
-        )
-    return penalty
 
 
 def entries(A: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ from sparsecode._validation import (
     check_operator,
     check_real,
 )
-from sparsecode.objectives import duality_gap
+from sparsecode.objectives._formulas import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers._batches import (
     check_dictionary,

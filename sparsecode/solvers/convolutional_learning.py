@@ -10,7 +10,13 @@ import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads
-from sparsecode._validation import check_bool, check_int, check_random_state, check_real
+from sparsecode._validation import (
+    check_bool,
+    check_fits,
+    check_int,
+    check_random_state,
+    check_real,
+)
 from sparsecode.objectives import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers._convolution import Convolution, Domain
@@ -136,6 +142,7 @@ def convolutional_dictionary_learning(
     sides = atom_shape if isinstance(atom_shape, tuple | list) else (atom_shape,) * len(signal)
     atom = tuple(check_int(side, "atom_shape") for side in sides)
     domain = Domain.checked(signal, atom, checked_boundary(boundary))
+    check_fits(8 * n_components * samples.X.size, f"n_components={n_components}: its codes")
     tol = None if tol is None else check_real(tol, "tol", low=0)
     penalty = L1(positive=check_bool(positive, "positive"))
     unit = unit_of(magnitude(samples.X), samples.X.dtype)

@@ -74,6 +74,7 @@ def complete_rows(
     if s.size and check_spectrum(s, "singular_values")[-1] == 0:
         raise ValueError("singular_values has to be positive: leave out what is zero")
     alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    alpha = max(alpha, float(s.max(initial=0)) * 2.0**-900)  # less is nothing, and overflows
     # In coordinates in which each has the same weight, it is ridge regression.
     W = np.ascontiguousarray(np.sqrt(s.astype(np.float64) / alpha) * V.T)
     gram, filled, height = W.T @ W, np.array(X), height_of_tiles(X.shape[1])

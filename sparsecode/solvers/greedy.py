@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._docs import documented
-from sparsecode._validation import as_array, check_int, check_system
+from sparsecode._validation import as_array, check_bool, check_int, check_system
 from sparsecode.operators import adjoint
 from sparsecode.solvers._pursuits import nonnegative, orthogonal
 from sparsecode.solvers._result import CodeResult, Status
@@ -163,6 +163,7 @@ def omp(
     >>> omp(np.eye(3), np.array([1.0, 0.0, -2.0]), n_nonzero_coefs=1).x
     array([ 0.,  0., -2.])
     """
+    positive = check_bool(positive, "positive")
     one = partial(nonnegative if positive else orthogonal, best=False)
     return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
 
@@ -212,6 +213,7 @@ def ols(
             "A is a LinearOperator; ols needs all its columns: pass an array or a sparse array, "
             "or use omp, which needs products only"
         )
+    positive = check_bool(positive, "positive")
     one = partial(nonnegative if positive else orthogonal, best=True)
     return _pursue(one, A, y, n_nonzero_coefs, residual_tol, positive)
 

@@ -2,6 +2,7 @@ r"""The exact regularisation path of the lasso: :math:`x(\alpha)` is linear betw
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +16,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import from_units
 from sparsecode._validation import check_int
-from sparsecode.objectives import duality_gap, least_squares, penalized
+from sparsecode.objectives._formulas import duality_gap, least_squares, penalized
 from sparsecode.penalties import L1
 from sparsecode.solvers._problem import PenalizedLeastSquares
 from sparsecode.solvers._result import PathResult, Status
@@ -305,7 +306,7 @@ def lars(
     >>> path.x[:, 2]
     array([ 2.5, -1.5,  0. ])
     """
-    limit = None if max_iter is None else check_int(max_iter, "max_iter") + 1
+    limit = None if max_iter is None else min(check_int(max_iter, "max_iter"), sys.maxsize - 1) + 1
     whole = alpha is None and alpha_ratio is None
     penalty = L1(positive=positive)
     problem = PenalizedLeastSquares.from_arguments(

@@ -13,6 +13,7 @@ from sparsecode._validation import (
     RandomSource,
     check_array,
     check_int,
+    check_n_components,
     check_random_state,
     check_real,
 )
@@ -122,7 +123,7 @@ def label_consistent_ksvd(
     """
     X = check_array(X, "X")
     labels = _check_labels(labels, len(X))
-    n_components = check_int(n_components, "n_components")
+    n_components = check_n_components(n_components, X.shape[1])
     k = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n_components)
     weights = [
         check_real(weight, name, low=0)

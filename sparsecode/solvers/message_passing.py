@@ -19,7 +19,7 @@ from sparsecode._validation import (
     check_system,
     check_unused,
 )
-from sparsecode.objectives import duality_gap
+from sparsecode.objectives._formulas import duality_gap
 from sparsecode.operators import adjoint
 from sparsecode.penalties import L1
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix

@@ -12,6 +12,7 @@ from sparsecode._threads import check_n_threads, single_threaded_blas
 from sparsecode._validation import (
     check_int,
     check_missing_values,
+    check_n_components,
     check_random_state,
     check_real,
     check_unused,
@@ -171,7 +172,7 @@ def online_dictionary_learning(
 def _first_state(
     rows: Rows, n_components: int, coding: Coding, init: Any, random_state: Any
 ) -> OnlineState:
-    shape = (n_components, rows.X.shape[1])
+    shape = (check_n_components(n_components, rows.X.shape[1]), rows.X.shape[1])
     first = np.nan_to_num(rows.read(slice(0, max(rows.batch_size, n_components))))
     rng = check_random_state(random_state)
     D = first_atoms(first, shape, init, rng, positive=coding.positive)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import from_units
-from sparsecode._validation import check_array, check_int, check_real
+from sparsecode._validation import check_array, check_fits, check_int, check_real
 from sparsecode.penalties import Penalty
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
 from sparsecode.solvers._result import PathResult, Status
@@ -127,6 +127,7 @@ def _stages(
     """One problem an alpha, descending; `problem` is that of the smallest with a zero code."""
     if np.ndim(alphas) == 0:
         n_alphas = check_int(alphas, "alphas")
+        check_fits(8 * n_alphas * problem.A.shape[1], f"a path of alphas={n_alphas} weights")
         ratio = 1e-3 if alpha_ratio is None else alpha_ratio
         ratio = check_real(ratio, "alpha_ratio", low=0, high=1, open_low=True)
         grid = problem.given_alpha * np.geomspace(1, ratio, n_alphas)

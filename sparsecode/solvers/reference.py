@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsecode._scaling import magnitude
 from sparsecode._validation import check_array, check_real, check_system, check_weights
-from sparsecode.objectives import duality_gap, lasso_objective, pcp_duality_gap
+from sparsecode.objectives._formulas import duality_gap, lasso_objective, pcp_duality_gap
 from sparsecode.operators import adjoint
 from sparsecode.penalties import L1, L21, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
 from sparsecode.solvers._result import CodeResult, SplitResult, Status

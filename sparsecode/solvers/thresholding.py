@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from sparsecode._docs import documented
-from sparsecode._validation import check_option
-from sparsecode.objectives import inner
+from sparsecode._validation import check_bool, check_option
+from sparsecode.objectives._formulas import inner
 from sparsecode.operators import adjoint
 from sparsecode.solvers._result import CodeResult
 from sparsecode.solvers._run import Callback
@@ -79,7 +79,7 @@ def htp(
     >>> np.flatnonzero(htp(A, A @ x, n_nonzero_coefs=3).x)
     array([ 3, 14, 15])
     """
-    algorithm = partial(_htp, positive=positive)
+    algorithm = partial(_htp, positive=check_bool(positive, "positive"))
     return solve_each(
         algorithm, "htp", A, y, n_nonzero_coefs, residual_tol, tol, max_iter, callback,
         positive=positive,

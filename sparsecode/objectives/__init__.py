@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode.operators import adjoint
-from sparsecode.penalties import L1, ConvexPenalty, NuclearNorm, Penalty
+from sparsecode._validation import check_array, check_real, check_system, check_weights
+from sparsecode.objectives import _formulas
+from sparsecode.penalties import ConvexPenalty, Penalty, check_penalty
 
 __all__ = [
     "alpha_max",
@@ -32,11 +33,6 @@ __all__ = [
 ]
 
 Values = Any
-
-
-def inner(u: np.ndarray, v: np.ndarray) -> Values:
-    """The real inner product along axis 0, one number a signal."""
-    return np.sum((np.conj(u) * v).real, axis=0)
 
 
 def least_squares(residual: np.ndarray) -> Values:
@@ -59,7 +55,7 @@ def least_squares(residual: np.ndarray) -> Values:
     >>> float(least_squares(np.array([3.0, 4.0])))
     12.5
     """
-    return 0.5 * inner(residual, residual)
+    return _formulas.least_squares(_values(residual, "residual"))
 
 
 def lasso_objective(
@@ -94,15 +90,12 @@ def lasso_objective(
     >>> float(lasso_objective(np.eye(2), np.array([3.0, 0.0]), np.array([2.0, 0.0]), alpha=1.0))
     2.5
     """
-    return penalized(y - A @ x, x, alpha, penalty or L1())
-
-
-def penalized(residual: np.ndarray, x: np.ndarray, alpha: float, penalty: Penalty) -> Values:
-    """`lasso_objective` with the residual at hand."""
-    value, fit = penalty.value(x), least_squares(residual)
-    if np.ndim(value) < np.ndim(fit):  # the penalty couples the signals: one number for all
-        fit = np.sum(fit)
-    return fit + alpha * value
+    A, y = check_system(A, y)
+    x = _values(x, "x")
+    if x.shape != (A.shape[1], *y.shape[1:]):
+        raise ValueError(f"x has shape {x.shape}; A and y ask for {(A.shape[1], *y.shape[1:])}")
+    alpha = check_real(alpha, "alpha", low=0)
+    return _formulas.lasso_objective(A, y, x, alpha, check_penalty(penalty))
 
 
 def dual_point(
@@ -138,9 +131,10 @@ def dual_point(
     >>> theta
     array([2. , 0.5])
     """
-    polar = np.asarray(penalty.polar(correlation))
-    scale = (alpha / np.maximum(polar, alpha)).astype(residual.real.dtype)
-    return scale * residual, scale * correlation
+    residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
+    _check_signals(residual, correlation=correlation)
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    return _formulas.dual_point(residual, correlation, alpha, check_penalty(penalty, convex=True))
 
 
 def duality_gap(
@@ -188,12 +182,14 @@ def duality_gap(
     >>> float(duality_gap(y - A @ x, A.T @ (y - A @ x), x, alpha=1.0))
     0.0
     """
-    penalty = penalty or L1()
-    theta, v = dual_point(residual, correlation, alpha, penalty)
-    value, fit, pairing = penalty.value(x), least_squares(residual - theta), inner(x, v)
-    if np.ndim(value) < np.ndim(fit):  # the penalty couples the signals: one gap for all
-        fit, pairing = np.sum(fit), np.sum(pairing)
-    return fit + np.maximum(alpha * (value + penalty.conjugate(v / alpha)) - pairing, 0)
+    residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
+    x = _values(x, "x")
+    _check_signals(residual, correlation=correlation, x=x)
+    if x.shape != correlation.shape:
+        raise ValueError(f"x has shape {x.shape} but correlation {correlation.shape}")
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    penalty = check_penalty(penalty, convex=True)
+    return _formulas.duality_gap(residual, correlation, x, alpha, penalty)
 
 
 def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Values:
@@ -220,7 +216,8 @@ def alpha_max(A: Any, y: np.ndarray, penalty: ConvexPenalty | None = None) -> Va
     >>> float(alpha_max(np.eye(2), np.array([3.0, -4.0])))
     4.0
     """
-    return (penalty or L1()).vanishing(adjoint(A) @ y)
+    A, y = check_system(A, y)
+    return _formulas.alpha_max(A, y, check_penalty(penalty, convex=True))
 
 
 def pcp_objective(
@@ -249,7 +246,11 @@ def pcp_objective(
     >>> pcp_objective(np.diag([3.0, 0.0]), np.diag([0.0, -2.0]), alpha=0.5)
     4.0
     """
-    return float(NuclearNorm().value(low_rank) + alpha * np.sum(weights * np.abs(sparse)))
+    low_rank, sparse = check_array(low_rank, "low_rank"), check_array(sparse, "sparse")
+    _check_shapes(low_rank=low_rank, sparse=sparse)
+    alpha = check_real(alpha, "alpha", low=0)
+    weights = check_weights(weights, low_rank.shape)
+    return _formulas.pcp_objective(low_rank, sparse, alpha, weights)
 
 
 def pcp_duality_gap(
@@ -311,13 +312,34 @@ def pcp_duality_gap(
     >>> objective, gap
     (1.0, 0.0)
     """
-    sparse = X - low_rank if sparse is None else sparse
-    noise = X - low_rank - sparse
-    polar = max(float(NuclearNorm().polar(dual)), float(np.max(np.abs(dual) / weights)) / alpha)
-    feasible = dual / polar if polar > 0 else dual
-    nuclear: float = float(NuclearNorm().value(low_rank))
-    absolute = alpha * float(np.sum(weights * np.abs(sparse)))
-    gap = max(nuclear - float(np.vdot(low_rank, feasible)), 0.0)
-    gap += max(absolute - float(np.vdot(sparse, feasible)), 0.0)
-    gap += max(radius * float(np.linalg.norm(feasible)) - float(np.vdot(noise, feasible)), 0.0)
-    return nuclear + absolute, gap
+    X, low_rank = check_array(X, "X"), check_array(low_rank, "low_rank")
+    dual = check_array(dual, "dual")
+    _check_shapes(X=X, low_rank=low_rank, dual=dual)
+    sparse = X - low_rank if sparse is None else check_array(sparse, "sparse")
+    _check_shapes(X=X, sparse=sparse)
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    weights, radius = check_weights(weights, X.shape), check_real(radius, "radius", low=0)
+    return _formulas.pcp_duality_gap(
+        X, low_rank, dual, alpha, weights=weights, sparse=sparse, radius=radius
+    )
+
+
+def _values(values: Any, name: str) -> np.ndarray:
+    """One signal, or one a column."""
+    return check_array(values, name, ndim=(1, 2), allow_complex=True)
+
+
+def _check_signals(residual: np.ndarray, **others: np.ndarray) -> None:
+    for name, values in others.items():
+        if values.shape[1:] != residual.shape[1:]:
+            raise ValueError(
+                f"{name} has shape {values.shape} but residual {residual.shape}: "
+                "both hold one signal a column"
+            )
+
+
+def _check_shapes(**arrays: np.ndarray) -> None:
+    (first, whole), *others = arrays.items()
+    for name, values in others:
+        if values.shape != whole.shape:
+            raise ValueError(f"{name} has shape {values.shape} but {first} {whole.shape}")
