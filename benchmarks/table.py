@@ -183,6 +183,14 @@ def norm_over(rows: list[Row]) -> float:
     return max(excesses)
 
 
+def off_the_curve(rows: list[Row], solver: str) -> float:
+    """How far the solver's half-recovery points are from the theory, at most."""
+    rows = [row for row in rows if row["solver"] == solver]
+    if not rows:
+        raise Missing
+    return max(abs(float(row["half"]) - float(row["theory"])) for row in rows)
+
+
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
 PURSUIT, PROJECTIONS = (f"sparsecode[method={m}]" for m in ("pcp", "alternating_projections"))
@@ -279,6 +287,13 @@ CLAIMS = [
         1e-4,
     ),
     Claim(
+        "phase_transition",
+        "basis pursuit, off the curve of Donoho and Tanner",
+        partial(off_the_curve, solver="basis_pursuit"),
+        None,
+        0.02,
+    ),
+    Claim(
         "truncated_svd",
         "rank 256 against the better of randomized_svd and fbpca",
         lambda rows: min(against_best(rows, ("scikit-learn", "fbpca"))),
@@ -357,6 +372,14 @@ def side_by_side(rows: list[Row], metric: str) -> str:
     return markdown(head, body)
 
 
+def transitions(rows: list[Row]) -> str:
+    """Where one half of the signals is recovered, beside the theory."""
+    head = ["solver", "length", "draws a cell", "m / n", "theory, k / m", "one half", "95 % band"]
+    keys = ("solver", "n", "trials", "delta", "theory", "half")
+    body = [[*(row[key] for key in keys), f"{row['low']} to {row['high']}"] for row in rows]
+    return markdown(head, body)
+
+
 def tables(results: Results) -> str:
     """All of them, as they stand between the two comments in the README."""
     machine = ", ".join(f"{row['what']} {row['is']}" for row in results.get("machine", []))
@@ -366,6 +389,8 @@ def tables(results: Results) -> str:
     for work, (title, metric) in TITLES.items():
         if work in results:
             parts += [f"### {title}", side_by_side(results[work], metric)]
+    if "phase_transition" in results:
+        parts += ["### How many nonzeros are recovered", transitions(results["phase_transition"])]
     return "\n\n".join(parts)
 
 

@@ -125,6 +125,19 @@ def test_the_phase_diagram_goes_from_all_to_nothing(signs, method):
     assert cells[0.5, 0.5]["recovered"] == "0"
 
 
+def test_basis_pursuit_recovers_as_the_theory_says():
+    halves, cells = (
+        [row for row in measured(name) if row["solver"] == "basis_pursuit"]
+        for name in ("phase_transition", "phase_transition_cells")
+    )
+    assert [row["delta"] for row in halves] == ["0.1", "0.3", "0.5", "0.7", "0.9"]
+    for row in halves:
+        counts = [int(cell["recovered"]) for cell in cells if cell["delta"] == row["delta"]]
+        assert min(counts) < int(row["trials"]) / 4 < int(row["trials"]) / 2 < max(counts)
+        assert float(row["low"]) < float(row["half"]) < float(row["high"])
+        assert float(row["low"]) - 0.01 < float(row["theory"]) < float(row["high"]) + 0.01
+
+
 @pytest.mark.parametrize("method", ["ksvd", "ksvd, exact", "mod", "online"])
 def test_a_known_dictionary_was_recovered_at_every_noise(method):
     rows = [row for row in measured("recovery") if row["method"] == method]
