@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
+from sparsecode._mapped import give_back
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import (
@@ -145,6 +146,7 @@ class Signals(NamedTuple):
             row_energies(
                 self.X[rows], D, starts, codes.indices, codes.data, found[rows], np.empty_like(D[0])
             )
+            give_back(self.X, rows)
 
         map_tiles(look, _parts(len(self.X), PART), n_threads)
         return found
@@ -192,8 +194,8 @@ class Learner(NamedTuple):
 
     def result(self, last: Any, ending: dict[str, Any]) -> DictionaryResult:
         """What the caller gets of the last iterate."""
-        codes = last.codes.copy()
-        codes.data = from_units(codes.data, self.signals.unit, name="codes")
+        data = from_units(last.codes.data, self.signals.unit, name="codes")
+        codes = sp.csr_array((data, last.codes.indices, last.codes.indptr), shape=last.codes.shape)
         state = Resumable(last.next_D, last.taken, state_of(self.rng))
         return DictionaryResult(dictionary=last.D, codes=codes, state=state, **ending)
 
@@ -263,7 +265,7 @@ def unit_atoms(atoms: np.ndarray, *, positive: bool) -> np.ndarray:
 
 
 def _from_data(X: np.ndarray, shape: tuple[int, int], rng: RandomSource) -> np.ndarray:
-    candidates = np.flatnonzero(np.linalg.norm(X, axis=1))
+    candidates = np.flatnonzero(squared_rows(X))
     return filled(X[rng.permutation(candidates)[: shape[0]]], shape, rng)
 
 
@@ -360,6 +362,7 @@ def moments(X: np.ndarray, codes: sp.csr_array, n_threads: int) -> tuple[np.ndar
     def summed(rows: slice) -> tuple[np.ndarray, np.ndarray]:
         A, B, starts = np.zeros((K, K)), np.zeros((K, m)), codes.indptr[rows.start : rows.stop + 1]
         code_moments(X[rows], starts, codes.indices, codes.data, A, B)
+        give_back(X, rows)
         return A, B
 
     n_parts = max(1, min(8, n // PART, X.size // (K * K)))

@@ -204,7 +204,8 @@ def _swept(learner: Learner, D: np.ndarray, codes: sp.csr_array, n_passes: int) 
     D, order = D.copy(), learner.rng.permutation(K)
     # The same pattern by columns, holding where each atom's coefficients stand in the rows.
     places = sp.csr_array(
-        (np.arange(codes.nnz), codes.indices, codes.indptr), shape=codes.shape
+        (np.arange(codes.nnz, dtype=codes.indptr.dtype), codes.indices, codes.indptr),
+        shape=codes.shape,
     ).tocsc()
     by_atoms = (places.indptr, places.indices, places.data)
     options = (
