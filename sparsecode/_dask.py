@@ -68,7 +68,7 @@ def reduce_rows(
     """
     from dask import delayed
 
-    parts = _tasks(work, blocks, shared)
+    parts = tasks(work, blocks, *shared)
     add_parts = delayed(add, pure=False)
     while len(parts) > 1:
         parts = [add_parts(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
@@ -80,14 +80,14 @@ def computed(work: Callable[..., Answer], blocks: Sequence[Any], *shared: Any) -
     """``[work(block, *shared) for block in blocks]``, computed now and brought here."""
     import dask
 
-    return list(dask.compute(*_tasks(work, blocks, shared)))
+    return list(dask.compute(*tasks(work, blocks, *shared)))
 
 
 def persisted(work: Callable[..., Any], blocks: Sequence[Any], *shared: Any) -> list[Any]:
     """The same as tasks that are done, whose answers stay where they were found."""
     import dask
 
-    return list(dask.persist(*_tasks(work, blocks, shared)))
+    return list(dask.persist(*tasks(work, blocks, *shared)))
 
 
 def row_blocks(X: Any) -> list[Any]:
@@ -95,7 +95,8 @@ def row_blocks(X: Any) -> list[Any]:
     return list(X.to_delayed().ravel())
 
 
-def _tasks(work: Callable[..., Any], blocks: Sequence[Any], shared: Sequence[Any]) -> list[Any]:
+def tasks(work: Callable[..., Any], blocks: Sequence[Any], *shared: Any) -> list[Any]:
+    """The same as tasks that are still to be done."""
     from dask import delayed
 
     def task(*given: Any) -> Any:

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._dask import check_blocks, computed, persisted, reduce_rows, row_blocks
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import RandomSource, check_array, check_int, check_random_state
+from sparsecode._dask import computed, persisted, reduce_rows, tasks
+from sparsecode._scaling import from_units
+from sparsecode._validation import RandomSource, check_int, check_random_state
 from sparsecode.solvers._alternation import (
     Iterate,
     alternate,
@@ -22,11 +22,11 @@ from sparsecode.solvers._alternation import (
     nonnegative_atoms,
     to_unit_norm,
 )
+from sparsecode.solvers._blocks import Blocks, in_units
 from sparsecode.solvers._learning import (
     Coding,
     Resumable,
     Signals,
-    energy_of,
     filled,
     first_atoms,
     moments,
@@ -39,16 +39,6 @@ from sparsecode.solvers._learning import (
 )
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback
-
-
-class _Look(NamedTuple):
-    """What a first look at a block says."""
-
-    n: int
-    size: float
-    energy: float  # in its own unit
-    unit: float
-    n_nonzero: int  # signals that are not zero
 
 
 class _Sums(NamedTuple):
@@ -66,64 +56,6 @@ class _Left(NamedTuple):
     worst: np.ndarray  # energies, descending
     places: np.ndarray
     rows: np.ndarray
-
-
-class Blocks(NamedTuple):
-    """Signals in blocks, each a Dask task that gives rows as they were given."""
-
-    tasks: list[Any]
-    starts: np.ndarray
-    shape: tuple[int, int]
-    dtype: np.dtype
-    unit: float
-    energy: float
-    nonzero: np.ndarray  # signals in each block that are not zero
-
-    @classmethod
-    def checked(cls, X: Any) -> Self:
-        """Every block is looked at once, and its entries checked."""
-        X = check_blocks(X, "X")
-        dtype = check_array(np.zeros((1, 1), X.dtype), "X").dtype
-        tasks = row_blocks(X)
-        looks = computed(_look, tasks)
-        tasks = [task for task, look in zip(tasks, looks, strict=True) if look.n]
-        looks = [look for look in looks if look.n]
-        if not looks:
-            raise ValueError(f"X is empty: its shape is {X.shape}")
-        unit = unit_of(max(look.size for look in looks), dtype)
-        with np.errstate(under="ignore"):
-            energy = sum(look.energy * np.square(look.unit / unit) for look in looks)
-        heights = np.array([look.n for look in looks])
-        return cls(
-            tasks, np.cumsum(heights) - heights, (int(heights.sum()), X.shape[1]), dtype, unit,
-            float(energy), np.array([look.n_nonzero for look in looks]),
-        )  # fmt: skip
-
-    def pick(self, ranks: np.ndarray) -> np.ndarray:
-        """Of the signals that are not zero these, in units."""
-        before = np.cumsum(self.nonzero) - self.nonzero
-        owner = np.searchsorted(before, ranks, side="right") - 1
-        rows = np.empty((len(ranks), self.shape[1]), self.dtype)
-        owners = np.unique(owner)
-        wanted = [ranks[owner == block] - before[block] for block in owners]
-        parts = [(self.tasks[block], local) for block, local in zip(owners, wanted, strict=True)]
-        found = computed(_picked, parts, self.dtype, self.unit)
-        for block, part in zip(owners, found, strict=True):
-            rows[owner == block] = part
-        return rows
-
-    def first_atoms(
-        self, shape: tuple[int, int], init: Any, rng: RandomSource, *, positive: bool
-    ) -> np.ndarray:
-        """As of the whole array; "svd" up to signs."""
-        kind = "data" if init is None else init
-        X = np.empty((0, shape[1]), self.dtype)
-        if isinstance(kind, str) and kind == "data":
-            chosen = self.pick(rng.permutation(int(self.nonzero.sum()))[: shape[0]])
-            return unit_atoms(filled(chosen, shape, rng), positive=positive)
-        if isinstance(kind, str) and kind == "svd":
-            X = reduce_rows(_triangle, _stacked_triangles, self.tasks, self.dtype, self.unit)
-        return first_atoms(X, shape, kind, rng, positive=positive)
 
 
 class BlockLearner(NamedTuple):
@@ -156,7 +88,7 @@ class BlockLearner(NamedTuple):
         if isinstance(init, DictionaryResult):
             D, taken, rng = resumed(init, shape, len(taken), rng, random_state)
         else:
-            D = blocks.first_atoms(shape, init, rng, positive=coding.positive)
+            D = _first_atoms(blocks, shape, init, rng, positive=coding.positive)
         return cls(blocks, coding.in_units(blocks.unit), D.astype(blocks.dtype), taken, rng)
 
 
@@ -170,9 +102,10 @@ def mod_of_blocks(
         callback=callback, name="mod",
     )  # fmt: skip
     codes, factors = last.codes
+    scaled = tasks(_rescaled, codes, factors, blocks.unit)
     return DictionaryResult(
         dictionary=last.D,
-        codes=_as_array(codes, factors, blocks, len(last.D)),
+        codes=blocks.array_of(scaled, sp.csr_array((1, len(last.D)), dtype=blocks.dtype)),
         state=Resumable(last.next_D, last.taken, state_of(learner.rng)),
         **ending,
     )
@@ -208,20 +141,32 @@ def _alternation(learner: BlockLearner) -> Iterator[Iterate]:
         D, n_replaced = next_D, len(left.rows)
 
 
-def _as_array(codes: Sequence[Any], factors: np.ndarray, blocks: Blocks, n_atoms: int) -> Any:
-    """The Dask array of codes that stand for the signals as they were given."""
-    import dask.array as da
-    from dask import delayed
+def _pick(blocks: Blocks, ranks: np.ndarray) -> np.ndarray:
+    """Of the signals that are not zero these, in units."""
+    before = np.cumsum(blocks.nonzero) - blocks.nonzero
+    owner = np.searchsorted(before, ranks, side="right") - 1
+    rows = np.empty((len(ranks), blocks.shape[1]), blocks.dtype)
+    owners = np.unique(owner)
+    wanted = [ranks[owner == block] - before[block] for block in owners]
+    parts = [(blocks.tasks[block], local) for block, local in zip(owners, wanted, strict=True)]
+    found = computed(_picked, parts, blocks.dtype, blocks.unit)
+    for block, part in zip(owners, found, strict=True):
+        rows[owner == block] = part
+    return rows
 
-    def scaled(block: sp.csr_array) -> sp.csr_array:
-        return _rescaled(block, factors, blocks.unit)
 
-    heights = np.diff(np.append(blocks.starts, blocks.shape[0]))
-    empty = sp.csr_array((0, n_atoms), dtype=blocks.dtype)
-    return da.concatenate([
-        da.from_delayed(delayed(scaled)(block), shape=(int(height), n_atoms), meta=empty)
-        for block, height in zip(codes, heights, strict=True)
-    ])  # fmt: skip
+def _first_atoms(
+    blocks: Blocks, shape: tuple[int, int], init: Any, rng: RandomSource, *, positive: bool
+) -> np.ndarray:
+    """As of the whole array; "svd" up to signs."""
+    kind = "data" if init is None else init
+    X = np.empty((0, shape[1]), blocks.dtype)
+    if isinstance(kind, str) and kind == "data":
+        chosen = _pick(blocks, rng.permutation(int(blocks.nonzero.sum()))[: shape[0]])
+        return unit_atoms(filled(chosen, shape, rng), positive=positive)
+    if isinstance(kind, str) and kind == "svd":
+        X = reduce_rows(_triangle, _stacked_triangles, blocks.tasks, blocks.dtype, blocks.unit)
+    return first_atoms(X, shape, kind, rng, positive=positive)
 
 
 def _rescaled(codes: sp.csr_array, factors: np.ndarray, unit: float) -> sp.csr_array:
@@ -233,28 +178,18 @@ def _rescaled(codes: sp.csr_array, factors: np.ndarray, unit: float) -> sp.csr_a
 # What workers do. A block is rows as they were given.
 
 
-def _look(block: np.ndarray) -> _Look:
-    if not block.shape[0]:
-        return _Look(0, 0.0, 0.0, 1.0, 0)
-    X = check_array(block, "X")
-    size = magnitude(X)
-    unit = unit_of(size, X.dtype)
-    X = to_units(X, unit)
-    return _Look(len(X), size, energy_of(X), unit, int(np.count_nonzero(X.any(axis=1))))
-
-
 def _signals(block: np.ndarray, dtype: np.dtype, unit: float) -> Signals:
-    X = np.ascontiguousarray(to_units(check_array(block, "X").astype(dtype, copy=False), unit))
+    X = in_units(block, dtype, unit)
     return Signals(X, None, X, unit, 0.0)
 
 
 def _picked(block: np.ndarray, ranks: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
-    X = _signals(block, dtype, unit).X
+    X = in_units(block, dtype, unit)
     return np.asarray(X[np.flatnonzero(X.any(axis=1))[ranks]])
 
 
 def _triangle(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
-    return np.asarray(np.linalg.qr(_signals(block, dtype, unit).X, mode="r"))
+    return np.asarray(np.linalg.qr(in_units(block, dtype, unit), mode="r"))
 
 
 def _stacked_triangles(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -264,11 +199,11 @@ def _stacked_triangles(parts: Sequence[np.ndarray]) -> np.ndarray:
 def _coded(
     block: np.ndarray, dtype: np.dtype, unit: float, coding: Coding, D: np.ndarray
 ) -> sp.csr_array:
-    return coding.codes(_signals(block, dtype, unit).X, D, 1, missing=False)
+    return coding.codes(in_units(block, dtype, unit), D, 1, missing=False)
 
 
 def _summed(block: np.ndarray, codes: sp.csr_array, dtype: np.dtype, unit: float) -> _Sums:
-    A, B = moments(_signals(block, dtype, unit).X, codes, 1)
+    A, B = moments(in_units(block, dtype, unit), codes, 1)
     return _Sums(A, B, np.bincount(codes.indices, minlength=codes.shape[1]))
 
 

@@ -10,6 +10,8 @@ from sparsecode._mapped import row_tiles
 from sparsecode._validation import check_real, check_weights
 from sparsecode.solvers._krylov import Leading
 
+GAP = 0.01  # a feasible split whose relative duality gap is larger is not taken for optimal
+
 
 def tiles(X: np.ndarray) -> list[slice]:
     """Rows that fit into a cache: what is written is still near when it is read."""

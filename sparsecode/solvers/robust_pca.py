@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsecode._dask import is_dask
 from sparsecode._mapped import in_units, out_of_units, scratch_like, zeros_like
 from sparsecode._scaling import from_units, magnitude, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
-from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode._validation import check_int, check_matrix, check_real, check_unused
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._huber import estimates
 from sparsecode.solvers._krylov import Leading
 from sparsecode.solvers._result import SplitResult
+from sparsecode.solvers._robust_blocks import pursuit_of_blocks
 from sparsecode.solvers._run import Callback, run
-from sparsecode.solvers._split import Bounds, nothing, size_of, tiles
+from sparsecode.solvers._split import GAP, Bounds, nothing, size_of, tiles
 from sparsecode.solvers._svt import WarmSVD, shrunk
 
 __all__ = ["principal_component_pursuit"]
-
-GAP = 0.01  # a feasible split whose relative duality gap is larger is not taken for optimal
 
 
 class _Split(NamedTuple):
@@ -181,7 +181,9 @@ def principal_component_pursuit(
     ----------
     X : array of shape (n_samples, n_features)
         The matrix; float32 or float64 is computed in its own precision. Where it is a tall
-        `np.memmap`, so is all else of its size, in nameless files beside it.
+        `np.memmap`, so is all else of its size, in nameless files beside it. Of a tall Dask array
+        the blocks of rows, and three arrays of their size each, stay where they are, and only
+        matrices of (n_features, n_features) travel; the two parts are Dask arrays then.
     alpha : float, optional
         The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default, which needs no tuning
         under the conditions of Candes et al.
@@ -234,6 +236,11 @@ def principal_component_pursuit(
     >>> result.rank, bool(abs(result.low_rank - low_rank).max() < 1e-4)
     (2, True)
     """
+    if is_dask(X):
+        check_unused(
+            "a Dask array", weights=weights, missing_values=missing_values, n_threads=n_threads
+        )
+        return pursuit_of_blocks(X, alpha, tol, max_iter, callback)
     X = check_matrix(X, missing_values)
     bounds = Bounds(alpha, weights, X)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")

@@ -1,0 +1,81 @@
+"""Signals in the blocks of a Dask array, in units: what all that works on them shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from sparsecode._dask import check_blocks, computed, row_blocks
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_array
+from sparsecode.solvers._learning import energy_of
+
+
+class _Look(NamedTuple):
+    """What a first look at a block says."""
+
+    n: int
+    size: float
+    energy: float  # in its own unit
+    unit: float
+    n_nonzero: int  # signals that are not zero
+
+
+class Blocks(NamedTuple):
+    """Signals in blocks, each a Dask task that gives rows as they were given."""
+
+    tasks: list[Any]
+    starts: np.ndarray
+    shape: tuple[int, int]
+    dtype: np.dtype
+    unit: float
+    energy: float
+    nonzero: np.ndarray  # signals in each block that are not zero
+
+    @classmethod
+    def checked(cls, X: Any) -> Self:
+        """Every block is looked at once, and its entries checked."""
+        X = check_blocks(X, "X")
+        dtype = check_array(np.zeros((1, 1), X.dtype), "X").dtype
+        tasks = row_blocks(X)
+        looks = computed(_look, tasks)
+        tasks = [task for task, look in zip(tasks, looks, strict=True) if look.n]
+        looks = [look for look in looks if look.n]
+        if not looks:
+            raise ValueError(f"X is empty: its shape is {X.shape}")
+        unit = unit_of(max(look.size for look in looks), dtype)
+        with np.errstate(under="ignore"):
+            energy = sum(look.energy * np.square(look.unit / unit) for look in looks)
+        heights = np.array([look.n for look in looks])
+        return cls(
+            tasks, np.cumsum(heights) - heights, (int(heights.sum()), X.shape[1]), dtype, unit,
+            float(energy), np.array([look.n_nonzero for look in looks]),
+        )  # fmt: skip
+
+    def array_of(self, tasks: Sequence[Any], like: Any) -> Any:
+        """The Dask array of tasks that give as many rows as the blocks have, made as `like` is."""
+        import dask.array as da
+
+        heights = np.diff(np.append(self.starts, self.shape[0]))
+        return da.concatenate([
+            da.from_delayed(task, shape=(int(height), like.shape[1]), meta=like[:0])
+            for task, height in zip(tasks, heights, strict=True)
+        ])  # fmt: skip
+
+
+def in_units(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
+    """The rows of a block, checked, in units and in C order."""
+    X = check_array(block, "X").astype(dtype, copy=False)
+    return np.ascontiguousarray(to_units(X, unit))
+
+
+def _look(block: np.ndarray) -> _Look:
+    if not block.shape[0]:
+        return _Look(0, 0.0, 0.0, 1.0, 0)
+    X = check_array(block, "X")
+    size = magnitude(X)
+    unit = unit_of(size, X.dtype)
+    X = to_units(X, unit)
+    return _Look(len(X), size, energy_of(X), unit, int(np.count_nonzero(X.any(axis=1))))
