@@ -12,7 +12,8 @@ import numpy as np
 
 from sparsecode._files import atomic_write
 from sparsecode._phase import fraction, minimax_threshold
-from sparsecode._validation import check_array, check_int, check_real
+from sparsecode._threads import check_n_jobs
+from sparsecode._validation import check_array, check_bool, check_fits, check_int, check_real
 
 __all__ = [
     "PhaseTransition",
@@ -62,11 +63,16 @@ def phase_transition(delta: Any, *, positive: bool = False) -> Any:
     >>> round(phase_transition(0.5), 4), round(phase_transition(0.5, positive=True), 4)
     (0.3857, 0.5582)
     """
-    deltas = np.asarray(delta, dtype=np.float64)
-    if not np.all((deltas > 0) & (deltas <= 1)):
-        raise ValueError("delta has to be above 0 and at most 1")
+    deltas, positive = _shares(delta, "delta"), check_bool(positive, "positive")
     rho = [fraction(minimax_threshold(float(d), positive=positive)) for d in deltas.ravel()]
     return rho[0] if deltas.ndim == 0 else np.reshape(rho, deltas.shape)
+
+
+def _shares(values: Any, name: str, ndim: Any = tuple(range(33))) -> np.ndarray:
+    values = check_array(values, name, ndim=ndim).astype(np.float64)
+    if not np.all((values > 0) & (values <= 1)):
+        raise ValueError(f"{name} has to be above 0 and at most 1")
+    return values
 
 
 def mutual_coherence(A: Any) -> float:
@@ -261,17 +267,25 @@ def empirical_phase_transition(
     n, n_trials = check_int(n, "n"), check_int(n_trials, "n_trials")
     success_tol = check_real(success_tol, "success_tol", low=0)
     seed = check_int(random_state, "random_state", low=0)
-    wanted = check_array(list(deltas), "deltas", ndim=1)
+    positive = check_bool(positive, "positive")
+    if not callable(solver):
+        raise TypeError(f"solver has to be callable, as (A, y, k), got {solver!r}")
+    check_fits(8 * n * n, f"a matrix of signals of length n={n}")
+    jobs = check_n_jobs(n_jobs)
+    given = list(deltas) if isinstance(deltas, Iterable) else deltas
+    wanted = _shares(given, "deltas", ndim=1)
     curve = np.atleast_1d(phase_transition(wanted, positive=positive))
     m = np.maximum(1, np.rint(wanted * n)).astype(int)
-    grid = np.outer(curve, np.linspace(0.7, 1.3, 11)) if rhos is None else np.asarray(rhos, float)
-    grid = np.broadcast_to(grid, (m.size, grid.shape[-1]))
-    if not np.all((grid > 0) & (grid <= 1)):
-        raise ValueError("rhos has to be above 0 and at most 1")
+    if rhos is None:
+        rhos = np.minimum(np.outer(curve, np.linspace(0.7, 1.3, 11)), 1)
+    grid = np.atleast_2d(_shares(rhos, "rhos", ndim=(1, 2)))
+    if len(grid) not in (1, m.size):
+        raise ValueError(f"rhos has {len(grid)} rows; it has to have one, or {m.size} as deltas")
+    grid = np.broadcast_to(grid, (m.size, grid.shape[1]))
     k = np.clip(np.rint(grid * m[:, None]).astype(int), 1, m[:, None])
     done = _Cells(path, (n, n_trials, seed, int(positive)), success_tol)
     cells = dict.fromkeys(zip(np.repeat(m, k.shape[1]).tolist(), k.ravel().tolist(), strict=True))
-    counted = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+    counted = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_count)(solver, n, *cell, n_trials, success_tol, positive, seed)
         for cell in cells
         if cell not in done.counts

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sparsecode._validation import (
     RandomSource,
     check_bool,
+    check_fits,
     check_int,
     check_option,
     check_random_state,
@@ -140,10 +141,12 @@ def make_sparse_coded_signals(
     n_nonzero_coefs = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n_components)
     noise = check_real(noise, "noise", low=0)
     if snr_db is not None:
-        snr_db = check_real(snr_db, "snr_db")
+        snr_db = check_real(snr_db, "snr_db", low=-3000, high=3000)
         if noise > 0:
             raise ValueError(f"give noise or snr_db, not both; got noise={noise}, snr_db={snr_db}")
     check_bool(sparse_output, "sparse_output")
+    for size in ({"n_samples": n_samples}, {"n_components": n_components}):
+        _check_sizes(**size, n_features=n_features)  # of the codes only the nonzeros are kept
     rng = check_random_state(random_state)
 
     dictionary = rng.standard_normal((n_components, n_features))
@@ -228,6 +231,7 @@ def make_low_rank_plus_sparse(
     """
     n = check_int(n, "n")
     n_features = n if n_features is None else check_int(n_features, "n_features")
+    _check_sizes(n=n, n_features=n_features)
     rank = check_int(rank, "rank", high=min(n, n_features))
     density = check_real(density, "density", low=0, high=1)
     magnitude = check_real(magnitude, "magnitude", low=0, open_low=True)
@@ -317,6 +321,7 @@ def make_compressed_measurements(
     n_samples = check_int(n_samples, "n_samples")
     n_features = check_int(n_features, "n_features")
     n_measurements = check_int(n_measurements, "n_measurements")
+    _check_sizes(n_samples=n_samples, n_features=n_features, n_measurements=n_measurements)
     n_nonzero_coefs = check_int(n_nonzero_coefs, "n_nonzero_coefs", high=n_features)
     noise = check_real(noise, "noise", low=0)
     sensing = check_option(sensing, "sensing", ("gaussian", "bernoulli"))
@@ -331,6 +336,13 @@ def make_compressed_measurements(
     measurements = codes @ sensing_matrix.T
     _add_noise(measurements, noise, rng)
     return CompressedMeasurements(measurements, sensing_matrix, codes.toarray())
+
+
+def _check_sizes(**sizes: int) -> None:
+    """A matrix of any two of the sizes has to fit into the memory."""
+    first, second = sorted(sizes, key=sizes.__getitem__)[-2:]
+    what = f"a matrix with {second}={sizes[second]} and {first}={sizes[first]}"
+    check_fits(8 * sizes[first] * sizes[second], what)
 
 
 def _random_supports(n_samples: int, n: int, k: int, rng: RandomSource) -> np.ndarray:

@@ -132,7 +132,7 @@ def dual_point(
     array([2. , 0.5])
     """
     residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
-    _check_signals(residual, correlation=correlation)
+    residual, correlation = _checked_signals(residual, correlation=correlation)
     alpha = check_real(alpha, "alpha", low=0, open_low=True)
     return _formulas.dual_point(residual, correlation, alpha, check_penalty(penalty, convex=True))
 
@@ -184,7 +184,7 @@ def duality_gap(
     """
     residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
     x = _values(x, "x")
-    _check_signals(residual, correlation=correlation, x=x)
+    residual, correlation, x = _checked_signals(residual, correlation=correlation, x=x)
     if x.shape != correlation.shape:
         raise ValueError(f"x has shape {x.shape} but correlation {correlation.shape}")
     alpha = check_real(alpha, "alpha", low=0, open_low=True)
@@ -329,13 +329,16 @@ def _values(values: Any, name: str) -> np.ndarray:
     return check_array(values, name, ndim=(1, 2), allow_complex=True)
 
 
-def _check_signals(residual: np.ndarray, **others: np.ndarray) -> None:
+def _checked_signals(residual: np.ndarray, **others: np.ndarray) -> list[np.ndarray]:
+    """As many signals in each, in one common dtype: rounding in two would leave the dual domain."""
     for name, values in others.items():
         if values.shape[1:] != residual.shape[1:]:
             raise ValueError(
                 f"{name} has shape {values.shape} but residual {residual.shape}: "
                 "both hold one signal a column"
             )
+    dtype = np.result_type(residual, *others.values())
+    return [values.astype(dtype, copy=False) for values in (residual, *others.values())]
 
 
 def _check_shapes(**arrays: np.ndarray) -> None:

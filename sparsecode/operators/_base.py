@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
-from sparsecode._validation import check_int
+from sparsecode._validation import as_array, check_fits, check_int, check_operator
 
 Map = Callable[[np.ndarray], np.ndarray]
 
@@ -36,6 +37,9 @@ def adjoint(A: Any) -> Any:
     """
     if isinstance(A, LinearOperator):
         return A.H
+    plain = (type(A) in (np.ndarray, np.memmap) and A.dtype.kind in "fc") or sp.issparse(A)
+    if not (plain and A.ndim == 2):
+        A = check_operator(A)
     return A.conj().T if np.iscomplexobj(A) else A.T
 
 
@@ -58,14 +62,17 @@ def check_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     if isinstance(shape, tuple | list):
         if not shape:
             raise ValueError(f"{name} has to have one length at least")
-        return tuple(check_int(length, f"a length in {name}") for length in shape)
-    return (check_int(shape, name),)
+        lengths = tuple(check_int(length, f"a length in {name}") for length in shape)
+    else:
+        lengths = (check_int(shape, name),)
+    check_fits(8 * math.prod(lengths), f"a signal of {name}={shape!r}")
+    return lengths
 
 
 def check_rows(rows: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Which entries of an array of this shape are chosen: a mask, or places in its C order."""
     size = math.prod(shape)
-    rows = np.asarray(rows)
+    rows = as_array(rows, "rows")
     if rows.dtype == bool:
         if rows.shape not in (shape, (size,)):
             raise ValueError(f"the mask in rows has shape {rows.shape}; the signal has {shape}")

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sparsecode._validation import check_array
+from sparsecode._validation import check_array, check_operator
 from sparsecode.operators._base import adjoint, operator
 
 
@@ -67,6 +67,7 @@ def centered(A: Any, offsets: np.ndarray, row_weights: np.ndarray | None = None)
     >>> centered(np.array([[1.0, 2.0], [3.0, 2.0]]), np.array([2.0, 2.0])) @ np.ones(2)
     array([-1.,  1.])
     """
+    A = check_operator(A, allow_complex=False)
     offsets = check_array(offsets, "offsets", ndim=1)
     weights = np.ones(A.shape[0], offsets.dtype) if row_weights is None else row_weights
     weights = check_array(weights, "row_weights", ndim=1)
@@ -75,7 +76,7 @@ def centered(A: Any, offsets: np.ndarray, row_weights: np.ndarray | None = None)
             f"A has shape {A.shape}, so offsets has to have {A.shape[1]} entries and row_weights "
             f"{A.shape[0]}; got {offsets.size} and {weights.size}"
         )
-    return _Centered(sp.csc_array(A) if sp.issparse(A) else np.asarray(A), offsets, weights)
+    return _Centered(sp.csc_array(A) if sp.issparse(A) else A, offsets, weights)
 
 
 def projection_onto_complement(basis: np.ndarray) -> LinearOperator:
@@ -98,6 +99,12 @@ def projection_onto_complement(basis: np.ndarray) -> LinearOperator:
     >>> projection_onto_complement(np.array([[1.0, 0.0]])) @ np.array([3.0, 4.0])
     array([0., 4.])
     """
+
+    basis = check_array(basis, "basis", allow_complex=True, allow_empty=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gram = basis @ basis.conj().T
+    if not np.allclose(gram, np.eye(len(basis)), rtol=0, atol=1e-3):
+        raise ValueError("basis has to have orthonormal rows; see numpy.linalg.qr")
 
     def project(x: np.ndarray) -> np.ndarray:
         return x - basis.conj().T @ (basis @ x)
@@ -127,7 +134,9 @@ def concatenation(operators: Sequence[Any]) -> LinearOperator:
     >>> spikes_and_cosines.shape
     (8, 16)
     """
-    parts = [aslinearoperator(part) for part in operators]
+    if not isinstance(operators, Sequence) or isinstance(operators, str) or not operators:
+        raise TypeError(f"operators has to be a sequence of matrices, got {operators!r}")
+    parts = [_linear(part, f"operators[{i}]") for i, part in enumerate(operators)]
     heights = sorted({part.shape[0] for part in parts})
     if len(heights) != 1:
         raise ValueError(f"operators have to have the same number of rows; got {heights}")
@@ -164,7 +173,7 @@ def as_real(A: Any) -> LinearOperator:
     >>> as_real(np.array([[1.0, 1j]])) @ np.array([2.0, 3.0])
     array([2., 3.])
     """
-    A = aslinearoperator(A)
+    A = _linear(A, "A")
     m = A.shape[0]
 
     def forward(x: np.ndarray) -> np.ndarray:
@@ -176,3 +185,7 @@ def as_real(A: Any) -> LinearOperator:
 
     dtype = np.empty(0, A.dtype).real.dtype
     return operator((2 * m, A.shape[1]), forward, backward, dtype)
+
+
+def _linear(A: Any, name: str) -> LinearOperator:
+    return aslinearoperator(A if isinstance(A, LinearOperator) else check_operator(A, name))

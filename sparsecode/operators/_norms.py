@@ -9,6 +9,7 @@ import scipy.sparse.linalg
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_operator, check_real
 from sparsecode.operators._base import adjoint
 
 
@@ -34,6 +35,9 @@ def spectral_norm(A: Any, *, tolerance: float = 1e-3) -> float:
     >>> round(spectral_norm(np.diag([3.0, 4.0])), 12)
     4.0
     """
+    tolerance = check_real(tolerance, "tolerance", low=0)
+    if not isinstance(A, LinearOperator):
+        A = check_operator(A)
     small = min(A.shape)
     if small <= 256 and not isinstance(A, np.ndarray):
         A = _to_dense(A)

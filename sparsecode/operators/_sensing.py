@@ -270,7 +270,7 @@ def random_convolution(
     >>> np.allclose(A @ A.H @ np.eye(3), np.eye(3))
     True
     """
-    n = check_int(n, "n")
+    (n,) = check_shape(check_int(n, "n"), "n")
     # The phases of a real signal of white noise: independent, and those of a real pulse.
     spectrum = scipy.fft.fft(check_random_state(random_state).standard_normal(n))[:, None]
     spectrum /= np.abs(spectrum)

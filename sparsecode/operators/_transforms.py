@@ -95,16 +95,19 @@ def wavelet_synthesis(
             "wavelet_synthesis needs PyWavelets: pip install 'sparsecode[wavelets]'"
         ) from error
     shape = check_shape(shape)
-    basis = pywt.Wavelet(wavelet)
+    try:
+        basis = pywt.Wavelet(wavelet)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"wavelet={wavelet!r} is none of PyWavelets: {error}") from error
     if not basis.orthogonal:
         raise ValueError(f"wavelet={wavelet!r} is not orthogonal: its analysis is no adjoint")
     if level is None:
         powers = (length & -length for length in shape)  # of two, in each length
         most = pywt.dwt_max_level(min(shape), basis.dec_len)
         level = max(0, min(most, *(power.bit_length() - 1 for power in powers)))
-    level = check_int(level, "level", low=0)
+    level = check_int(level, "level", low=0, high=62)
     if any(length % 2**level for length in shape):
-        raise ValueError(f"the lengths {shape} are no multiples of 2**level = {2**level}")
+        raise ValueError(f"the lengths in shape={shape} are no multiples of 2**level = {2**level}")
     axes = tuple(range(len(shape)))
     options = {"wavelet": basis, "mode": "periodization", "axes": axes}
     corners = [tuple(length >> k for length in shape) for k in range(level)]

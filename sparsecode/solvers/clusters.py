@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_int
+from sparsecode._validation import check_array, check_fits, check_int
 
 __all__ = ["LineClusters", "kmeans_1d"]
 
@@ -75,6 +75,7 @@ def kmeans_1d(x: Any, n_clusters: int, *, weights: Any = None) -> LineClusters:
     """
     x = check_array(x, "x", ndim=1).astype(np.float64)
     k = check_int(n_clusters, "n_clusters")
+    check_fits(8 * k, f"n_clusters={k} centroids")
     h = np.ones_like(x) if weights is None else check_array(weights, "weights", ndim=1)
     if h.shape != x.shape or h.min() < 0:
         raise ValueError(f"weights has to be nonnegative and of shape {x.shape}")

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from sparsecode._scaling import magnitude
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
     RandomSource,
+    as_array,
     check_array,
     check_int,
     check_n_components,
@@ -133,6 +134,8 @@ def label_consistent_ksvd(
         )
     ]
     rng, m = check_random_state(random_state), X.shape[1]
+    unit = unit_of(magnitude(X), X.dtype)
+    X = to_units(X, unit)
     one_hot = np.eye(labels.max() + 1)
     atom_labels = np.sort(np.arange(n_components) % len(one_hot))
     meant = one_hot[:, atom_labels]
@@ -161,15 +164,19 @@ def label_consistent_ksvd(
     D = result.dictionary[:, :m] / norms[:, None]
     codes = sparse_encode(X, D, n_nonzero_coefs=k, n_threads=n_threads)
     W = _ridge(codes, one_hot[labels].astype(X.dtype))
-    kept = {name: getattr(result, name) for name in ("objective", "certificate", "n_iter")}
+    codes.data = from_units(codes.data, unit, name="codes")
+    kept = {name: getattr(result, name) for name in ("certificate", "n_iter", "status")}
+    history = dict(result.history)
+    with np.errstate(over="ignore", under="ignore"):
+        history["objective"] = history["objective"] * unit * unit
     return LabelResult(
-        dictionary=D, codes=codes, classifier=W, atom_labels=atom_labels,
-        status=result.status, history=result.history, **kept,
+        dictionary=D, codes=codes, classifier=from_units(W, 1 / unit, name="classifier"),
+        atom_labels=atom_labels, objective=result.objective * unit * unit, history=history, **kept,
     )  # fmt: skip
 
 
 def _check_labels(labels: Any, n_samples: int) -> np.ndarray:
-    labels = np.asarray(labels)
+    labels = as_array(labels, "labels")
     if labels.shape != (n_samples,) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise ValueError(
             f"labels has to hold {n_samples} integers from 0 on, the class of each signal; got an "

@@ -82,3 +82,15 @@ def test_a_wrong_argument_is_named():
         learned(X, labels, label_weight=-1)
     with pytest.raises(ValueError, match="n_nonzero_coefs has to be between 1 and 8"):
         learned(X, labels, n_nonzero_coefs=9)
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
+def test_a_power_of_two_changes_no_bit_of_the_atoms(exponent) -> None:
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((20, 6)), np.arange(20) % 2
+    options = {"n_nonzero_coefs": 2, "max_iter": 3, "random_state": 0}
+    plain = label_consistent_ksvd(X, labels, 4, **options)
+    scaled = label_consistent_ksvd(np.ldexp(X, exponent), labels, 4, **options)
+    np.testing.assert_allclose(scaled.dictionary, plain.dictionary, atol=1e-12)
+    scores = np.ldexp(scaled.codes.toarray(), -exponent) @ np.ldexp(scaled.classifier, exponent)
+    np.testing.assert_allclose(scores, plain.codes @ plain.classifier, atol=1e-12)
