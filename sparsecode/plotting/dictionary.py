@@ -1,4 +1,4 @@
-"""The atoms of a dictionary as a mosaic of small pictures."""
+"""The atoms of a dictionary as a mosaic of small pictures, or of small curves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_array, check_int
-from sparsecode.plotting._axes import axes_or_new
+from sparsecode.plotting._axes import COLORS, axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DictionaryDisplay"]
 
 SEPARATOR = "#E69F00"
+CURVE = (2, 3)  # the height and width of a cell with a curve
 
 
 class DictionaryDisplay:
@@ -28,8 +29,9 @@ class DictionaryDisplay:
     ----------
     atoms : array of shape (n_components, n_features)
         One atom a row.
-    patch_shape : tuple of int, (height, width) or (height, width, 3)
-        The shape of one atom, in C order; its product is `n_features`.
+    patch_shape : tuple of int, (height, width), (height, width, 3) or (n,)
+        The shape of one atom, in C order; its product is `n_features`. Atoms of signals, with one
+        length alone, are drawn as curves.
     usage : array of shape (n_components,), optional
         How much each atom is used, for example by how many signals. Given, the most used atom
         comes first, at the top left.
@@ -46,8 +48,10 @@ class DictionaryDisplay:
         After `plot`: where it drew.
     figure_ : matplotlib Figure
         After `plot`: the figure of `ax_`.
-    image_ : matplotlib AxesImage
-        After `plot`: the mosaic.
+    image_ : matplotlib AxesImage or None
+        After `plot`: the mosaic of patches.
+    lines_ : list of matplotlib Line2D
+        After `plot`: the curves of signals, none for patches.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class DictionaryDisplay:
     ax_: Axes
     figure_: Any
     image_: Any
+    lines_: list[Any]
 
     def __init__(self, atoms: Any, patch_shape: tuple[int, ...], usage: Any = None) -> None:
         self.atoms = check_array(atoms, "atoms")
@@ -92,9 +97,10 @@ class DictionaryDisplay:
         estimator : KSVD, SparseCoder, or another with `components_`
             Fitted.
         patch_shape : tuple of int, optional
-            As for the class; by default a square patch, grey or, where only that fits, in colour.
+            As for the class; by default that of atoms at every place, else a square patch, grey or,
+            where only that fits, in colour.
         X : array of shape (n_samples, n_features), optional
-            Signals: the atoms are ordered by how many of them use each, by `transform`.
+            Signals: the atoms are ordered by how often they use each, by `transform`.
 
         Returns
         -------
@@ -110,8 +116,9 @@ class DictionaryDisplay:
 
         check_is_fitted(estimator, "components_")
         atoms = estimator.components_
-        usage = None if X is None else _count_uses(estimator.transform(X))
-        return cls(atoms, patch_shape or _square_patch(atoms.shape[1]), usage)
+        usage = None if X is None else _count_uses(estimator.transform(X), len(atoms))
+        shape = patch_shape or getattr(estimator, "atom_shape_", None)
+        return cls(atoms, shape or _square_patch(atoms.shape[1]), usage)
 
     @classmethod
     def from_result(cls, result: Any, patch_shape: tuple[int, ...] | None = None) -> Self:
@@ -119,10 +126,11 @@ class DictionaryDisplay:
 
         Parameters
         ----------
-        result : DictionaryResult
+        result : DictionaryResult or ConvolutionalResult
             What `ksvd` returned, for one.
         patch_shape : tuple of int, optional
-            As for the class; by default a square patch, grey or, where only that fits, in colour.
+            As for the class; by default that of atoms at every place, else a square patch, grey or,
+            where only that fits, in colour.
 
         Returns
         -------
@@ -134,8 +142,12 @@ class DictionaryDisplay:
         ValueError
             If `patch_shape` is not given and `n_features` is no square, nor three times one.
         """
-        atoms = result.dictionary
-        return cls(atoms, patch_shape or _square_patch(atoms.shape[1]), _count_uses(result.codes))
+        atoms, codes = result.dictionary, result.codes
+        if np.ndim(codes) > 2:  # of atoms at every place, which have a shape of their own
+            patch_shape = patch_shape or atoms.shape[1:]
+            atoms, codes = atoms.reshape(len(atoms), -1), codes.reshape(len(codes), -1)
+        shape = patch_shape or _square_patch(atoms.shape[1])
+        return cls(atoms, shape, _count_uses(codes, len(atoms)))
 
     def plot(self, ax: Axes | None = None, *, cmap: str = "gray") -> Self:
         """Draw the mosaic.
@@ -153,7 +165,8 @@ class DictionaryDisplay:
         DictionaryDisplay
             Itself, with `ax_`, `figure_` and `image_`.
         """
-        height, width = self.patch_shape[:2]
+        cells = self.patch_shape[:2] if len(self.patch_shape) > 1 else CURVE
+        height, width = cells
         n_atoms = self.atoms.shape[0]
         # About as wide as high, in pixels and not in patches.
         n_columns = min(n_atoms, math.ceil(math.sqrt(n_atoms * height / width)))
@@ -161,11 +174,15 @@ class DictionaryDisplay:
         ratio = n_rows * height / (n_columns * width)
         high = min(5.5 * ratio, 7.0)
         self.ax_ = ax = axes_or_new(ax, (max(high / ratio, 2.5), high + 0.3))
-        self.figure_ = ax.figure
-        picture = _mosaic(self._scaled_patches(), n_rows, n_columns)
+        self.figure_, self.image_, self.lines_ = ax.figure, None, []
         box = (0, n_columns * width, n_rows * height, 0)
-        self.image_ = ax.imshow(picture, cmap=cmap, vmin=-1, vmax=1, extent=box, aspect="equal")
-        _separate(ax, self.patch_shape, n_atoms, n_columns)
+        if len(self.patch_shape) == 1:
+            self.lines_ = _curves(ax, self._scaled_patches(), n_columns)
+            ax.set_aspect("equal")
+        else:
+            picture = _mosaic(self._scaled_patches(), n_rows, n_columns)
+            self.image_ = ax.imshow(picture, cmap=cmap, vmin=-1, vmax=1, extent=box, aspect="equal")
+        _separate(ax, cells, n_atoms, n_columns)
         ax.set(xticks=[], yticks=[], xlim=box[:2], ylim=box[2:], facecolor="white")
         ax.spines[:].set_visible(False)
         order = "" if self.usage is None else ", most used first"
@@ -180,7 +197,7 @@ class DictionaryDisplay:
         largest = np.abs(atoms).max(axis=1, keepdims=True)
         patches = atoms / np.where(largest > 0, largest, 1)
         patches = patches.reshape(-1, *self.patch_shape)
-        return patches if patches.ndim == 3 else (patches + 1) / 2  # colours are in [0, 1]
+        return (patches + 1) / 2 if patches.ndim == 4 else patches  # colours are in [0, 1]
 
 
 def _separate(ax: Axes, patch_shape: tuple[int, ...], n_atoms: int, n_columns: int) -> None:
@@ -193,6 +210,20 @@ def _separate(ax: Axes, patch_shape: tuple[int, ...], n_atoms: int, n_columns: i
     thin = 1.0 if n_columns <= 20 else 0.5
     ax.vlines(columns * width, 0, bottom, color=SEPARATOR, linewidth=thin, clip_on=False)
     ax.hlines(rows * height, 0, right, color=SEPARATOR, linewidth=thin, clip_on=False)
+
+
+def _curves(ax: Axes, atoms: np.ndarray, n_columns: int) -> list[Any]:
+    """One curve a cell, with a thin line at zero; it fills nine tenths of the cell on one side."""
+    height, width = CURVE
+    rows, columns = np.divmod(np.arange(len(atoms)), n_columns)
+    middle, left = (rows + 0.5) * height, columns * width
+    ax.hlines(middle, left, left + width, color="0.8", linewidth=0.6)
+    x = (np.arange(atoms.shape[1]) + 0.5) / atoms.shape[1] * width
+    marker = "." if atoms.shape[1] == 1 else None
+    return [
+        ax.plot(x + i, m - 0.45 * height * atom, color=COLORS[0], linewidth=1.2, marker=marker)[0]
+        for atom, i, m in zip(atoms, left, middle, strict=True)
+    ]
 
 
 def _mosaic(patches: np.ndarray, n_rows: int, n_columns: int) -> np.ndarray:
@@ -210,8 +241,8 @@ def _check_patch_shape(patch_shape: Any, n_features: int) -> tuple[int, ...]:
         shape = tuple(check_int(side, "patch_shape") for side in patch_shape)
     except TypeError:
         raise TypeError(f"patch_shape has to be a tuple of integers, got {patch_shape!r}") from None
-    if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)):
-        raise ValueError(f"patch_shape has to be (h, w) or (h, w, 3), got {patch_shape!r}")
+    if len(shape) not in (1, 2, 3) or shape[2:] not in ((), (3,)):
+        raise ValueError(f"patch_shape has to be (h, w), (h, w, 3) or (n,), got {patch_shape!r}")
     if math.prod(shape) != n_features:
         raise ValueError(
             f"patch_shape {shape} has {math.prod(shape)} entries but an atom has {n_features}"
@@ -226,9 +257,11 @@ def _square_patch(n_features: int) -> tuple[int, ...]:
             return (side, side, *colors)
     raise ValueError(
         f"an atom of {n_features} entries is no square patch, grey or in colour; "
-        "say what it is with patch_shape=(h, w)"
+        "say what it is with patch_shape=(h, w), or (n,) for a curve"
     )
 
 
-def _count_uses(codes: Any) -> np.ndarray:
-    return np.asarray((codes != 0).sum(axis=0), dtype=np.float64).ravel()
+def _count_uses(codes: Any, n_atoms: int) -> np.ndarray:
+    """Nonzeros of each atom; codes of atoms at every place hold all places of one together."""
+    uses = np.asarray((codes != 0).sum(axis=0), dtype=np.float64)
+    return uses.reshape(n_atoms, -1).sum(axis=1)

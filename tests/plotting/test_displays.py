@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from sparsecode import solvers
+from sparsecode import ConvolutionalDictionaryLearning, solvers
 from sparsecode.datasets import make_low_rank_plus_sparse, make_sparse_coded_signals
 from sparsecode.plotting import (
     CompressionDisplay,
@@ -342,12 +342,44 @@ def test_atoms_of_a_solver() -> None:
     assert DictionaryDisplay.from_result(result, (3, 4)).patch_shape == (3, 4)
 
 
+def test_atoms_of_signals_are_curves_in_their_cells_the_most_used_first() -> None:
+    atoms = np.array([[1.0, 0, 0, -2], [0, 4, 0, 0], [0, 0, 0, 0]])
+    display = drawn(DictionaryDisplay(atoms, (4,), usage=[1, 5, 2]).plot())
+    assert display.image_ is None
+    assert display.ax_.get_xlabel() == "3 atoms of 4, most used first"
+    height, width = 2, 3
+    for place, atom in enumerate((atoms[1] / 4, atoms[2], atoms[0] / 2)):
+        row, column = divmod(place, 2)
+        x, y = display.lines_[place].get_data()
+        assert column * width < x[0] < x[-1] < (column + 1) * width
+        np.testing.assert_allclose((row + 0.5) * height - y, 0.45 * height * atom)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "multichannel"),
+    [((3, 20), (4,), False), ((2, 9, 8), (3, 2), False), ((2, 9, 8, 3), (2, 3), True)],
+)
+def test_atoms_at_every_place_have_their_own_shape(shape, size, multichannel) -> None:
+    X = np.random.default_rng(0).standard_normal(shape)
+    options = {"alpha": 0.5, "max_iter": 10, "random_state": 0, "multichannel": multichannel}
+    result = solvers.convolutional_dictionary_learning(X, 5, size, **options)
+    display = drawn(DictionaryDisplay.from_result(result).plot())
+    assert display.patch_shape == result.dictionary.shape[1:]
+    uses = np.count_nonzero(np.moveaxis(result.codes, 1, 0).reshape(5, -1), axis=1)
+    np.testing.assert_array_equal(display.usage, uses)
+    learner = ConvolutionalDictionaryLearning(5, size, sample_shape=shape[1:], **options)
+    rows = X.reshape(len(X), -1)
+    display = DictionaryDisplay.from_estimator(learner.fit(rows), X=rows)
+    assert display.patch_shape == result.dictionary.shape[1:]
+    assert display.usage.shape == (5,)
+
+
 @pytest.mark.parametrize(
     ("patch_shape", "error", "message"),
     [
         ((3, 5), ValueError, r"patch_shape \(3, 5\) has 15 entries but an atom has 12"),
-        ((12,), ValueError, r"patch_shape has to be \(h, w\) or \(h, w, 3\), got \(12,\)"),
-        ((3, 2, 2), ValueError, r"patch_shape has to be \(h, w\) or \(h, w, 3\)"),
+        ((11,), ValueError, r"patch_shape \(11,\) has 11 entries but an atom has 12"),
+        ((3, 2, 2), ValueError, r"patch_shape has to be \(h, w\), \(h, w, 3\) or \(n,\), got"),
         ((-3, -4), ValueError, r"patch_shape has to be at least 1, got -3"),
         ((3.0, 4.0), TypeError, r"patch_shape has to be a tuple of integers, got \(3\.0, 4\.0\)"),
         (12, TypeError, r"patch_shape has to be a tuple of integers, got 12"),
