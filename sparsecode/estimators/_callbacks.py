@@ -28,7 +28,11 @@ __all__ = ["CallbackSupportMixin", "watched_iterations", "with_callbacks"]
 
 @contextmanager
 def watched_iterations(
-    estimator: Any, X: Any, max_iter: int, fitted: Callable[[Mapping[str, Any]], dict[str, Any]]
+    estimator: Any,
+    X: Any,
+    max_iter: int,
+    tol: float | None,
+    fitted: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> Iterator[Callback | None]:
     """A `callback` for the solver that calls those of the estimator; None if it has no such thing.
 
@@ -60,7 +64,8 @@ def watched_iterations(
                 estimator=estimator, X=X, reconstruction_attributes=attributes
             )
         )
-        if not stop and row["n_iter"] < max_iter:
+        converged = tol is not None and row["certificate"] <= tol
+        if not (stop or converged) and row["n_iter"] < max_iter:
             iteration = begun()
         return stop
 

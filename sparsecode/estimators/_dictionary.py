@@ -195,5 +195,5 @@ class MOD(DictionaryLearner):
 
 
 def _iterations(learner: KSVD | MOD) -> dict[str, Any]:
-    names = ("max_iter", "init", "tol", "random_state")
+    names = ("max_iter", "init", "random_state")
     return {name: getattr(learner, name) for name in names}

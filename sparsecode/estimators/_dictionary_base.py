@@ -33,6 +33,7 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
     residual_tol: float | None
     alpha: float | None
     positive: bool
+    tol: float | None
     missing_values: float | None
     sparse_output: bool
     n_threads: int | None
@@ -42,8 +43,10 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
     def _fitted(self, X: Any, learn: Learn, max_iter: Any, **options: Any) -> DictionaryResult:
         """Run a learner under the callbacks of the estimator, and keep what it found."""
         X, max_iter = self._training(X), check_int(max_iter, "max_iter")
-        with watched_iterations(self, X, max_iter, self._as_of) as callback:
-            return self._learned(X, learn, max_iter=max_iter, callback=callback, **options)
+        with watched_iterations(self, X, max_iter, self.tol, self._as_of) as callback:
+            return self._learned(
+                X, learn, max_iter=max_iter, tol=self.tol, callback=callback, **options
+            )
 
     def _training(self, X: Any) -> Any:
         return self._checked(X, reset=True)

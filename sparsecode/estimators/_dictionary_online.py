@@ -149,9 +149,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         OnlineDictionaryLearning
             The estimator itself.
         """
-        result = self._fitted(
-            X, online_dictionary_learning, self.max_iter, tol=self.tol, **self._start
-        )
+        result = self._fitted(X, online_dictionary_learning, self.max_iter, **self._start)
         self.state_ = result.state
         return self
 

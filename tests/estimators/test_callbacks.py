@@ -72,6 +72,16 @@ def test_a_callback_stops_the_fit(learner) -> None:
 
 
 @needs_callbacks
+@every_learner
+def test_a_fit_that_comes_to_rest_leaves_no_task_open(learner) -> None:
+    recorder = Recorder()
+    learner = clone(learner).set_params(tol=0.5, max_iter=50).set_callbacks(recorder).fit(DATA.X)
+    assert learner.n_iter_ < 50
+    for kind in ("begin", "end"):
+        assert recorder.events.count(f"{kind} iteration") == learner.n_iter_
+
+
+@needs_callbacks
 def test_an_error_in_fit_tears_the_callbacks_down() -> None:
     recorder = Recorder()
     with pytest.raises(ValueError, match="update has to be one of"):
@@ -105,7 +115,7 @@ def test_a_scikit_learn_without_callbacks(monkeypatch) -> None:
         old = importlib.reload(_callbacks)
         assert not hasattr(old.CallbackSupportMixin, "set_callbacks")
         assert old.with_callbacks(len) is len
-        with old.watched_iterations(object(), DATA.X, 3, dict) as callback:
+        with old.watched_iterations(object(), DATA.X, 3, None, dict) as callback:
             assert callback is None
     finally:
         monkeypatch.undo()
