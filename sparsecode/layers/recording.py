@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -78,17 +79,26 @@ def calibrate(
         check_int(batch_size, "batch_size")
     check_int(max_positions, "max_positions")
     recorder = Recorder(max_positions, draw_seed(random_state))
+    with running(network, recorder, check_n_threads(n_threads)) as (run, fixed):
+        for batch in batches_of(inputs, batch_size, fixed):
+            run(batch)
+    return recorder.calibration
+
+
+@contextmanager
+def running(network: Any, recorder: Recorder, n_threads: int) -> Iterator[tuple[Run, int | None]]:
+    """What runs one batch through a network while the recorder looks on; how many it has to be."""
     module = network.module if isinstance(network, Network) else network
     if module is not None and hasattr(module, "named_modules"):
         from sparsecode.layers.torch.recording import runner
 
-        with runner(network, recorder, check_n_threads(n_threads)) as run:
-            _run_all(run, inputs, batch_size)
+        with runner(network, recorder, n_threads) as run:
+            yield run, None
     elif isinstance(network, Network) and network.graph is not None:
         from sparsecode.layers.onnx.recording import OnnxRunner
 
-        onnx_runner = OnnxRunner(network, recorder, check_n_threads(n_threads))
-        _run_all(onnx_runner, inputs, batch_size, onnx_runner.batch_size)
+        onnx_runner = OnnxRunner(network, recorder, n_threads)
+        yield onnx_runner, onnx_runner.batch_size
     elif isinstance(network, (Network, Mapping)):
         raise ValueError(
             "the network is arrays alone, which cannot be run; read a model from .onnx or with "
@@ -96,7 +106,6 @@ def calibrate(
         )
     else:
         raise TypeError(f"a network has to be a Network or a module, got {type(network).__name__}")
-    return recorder.calibration
 
 
 class Recorder:
@@ -108,43 +117,58 @@ class Recorder:
 
     def rows(self, name: str, X: np.ndarray) -> None:
         """Inputs (..., n_inputs) of a linear layer."""
-        if X.size:
-            self.calibration.update(name, X if X.ndim > 1 else X[None])
+        if X.size and self.wanted(name):
+            self.take(name, X if X.ndim > 1 else X[None])
+
+    def wanted(self, name: str) -> bool:
+        """Whether the inputs of this layer are to be taken."""
+        return True
+
+    def take(self, name: str, X: np.ndarray) -> None:
+        """Take in rows (..., n_inputs)."""
+        self.calibration.update(name, X)
 
     def convolution(self, name: str, X: np.ndarray, geometry: Any) -> None:
         """Inputs (N, C, *sides) of a convolution."""
         from sparsecode.layers.patches import patch_rows
 
+        if not self.wanted(name):
+            return
         if X.ndim == 1 + len(geometry.kernel):  # torch takes one input without a batch
             X = X[None]
         tiles, total = patch_rows(X, geometry, self._most, self._rng)
         for tile in tiles:
-            self.calibration.update(name, tile)
-        self.calibration.leave_out(name, max(total - self._most, 0))
+            self.take(name, tile)
+        self.left_out(name, max(total - self._most, 0))
+
+    def left_out(self, name: str, n: int) -> None:
+        """Note that `n` more rows were there."""
+        self.calibration.leave_out(name, n)
 
 
-def _run_all(run: Run, inputs: Any, batch_size: int | None, fixed: int | None = None) -> None:
+def batches_of(inputs: Any, batch_size: int | None, fixed: int | None) -> Iterator[Any]:
+    """The inputs of a network, so many at a time, or as many as it takes; never none."""
     n_batches = 0
     for batch in _batches(inputs, batch_size, fixed):
-        run(batch)
+        yield batch
         n_batches += 1
     if not n_batches:
         raise ValueError("inputs is empty; give at least one batch")
 
 
-def _is_batch(inputs: Any) -> bool:
+def is_batch(inputs: Any) -> bool:
     return isinstance(inputs, (Mapping, tuple)) or hasattr(inputs, "__array__")
 
 
 def _batches(inputs: Any, batch_size: int | None, fixed: int | None) -> Iterator[Any]:
-    if not _is_batch(inputs):
+    if not is_batch(inputs):
         if isinstance(inputs, str) or not isinstance(inputs, Iterable):
             raise TypeError(
                 "inputs has to be an array, a tuple, a mapping of names to arrays, or an iterable "
                 f"of these, got {type(inputs).__name__}"
             )
         for batch in inputs:
-            yield from _parts(batch if _is_batch(batch) else np.asarray(batch), batch_size, fixed)
+            yield from _parts(batch if is_batch(batch) else np.asarray(batch), batch_size, fixed)
         return
     yield from _parts(inputs, batch_size, fixed)
 

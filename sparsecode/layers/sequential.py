@@ -2,9 +2,9 @@ r"""Layers fitted one after another to the teacher's outputs, on what the studen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,33 +19,22 @@ from sparsecode.layers.factorizations import (
     output_error,
 )
 from sparsecode.layers.network import Network, as_network
-from sparsecode.layers.patterns import near_misses
+from sparsecode.layers.pairs import Pair, watched
 from sparsecode.layers.recipe import Rule
 
 __all__ = ["distill"]
-
-InputsOf = Callable[[Network], Mapping[str, Any]]
-
-
-class _Seen(NamedTuple):
-    """Moments of what the teacher's layer and the student's see of the same samples."""
-
-    teacher: np.ndarray  # E x_t x_t^T
-    cross: np.ndarray  # E x_t x_s^T
-    student: np.ndarray  # E x_s x_s^T
-
-    def missed(self, W: np.ndarray, V: np.ndarray) -> float:
-        """``E ||W x_t - V x_s||^2``."""
-        whole = np.sum((W @ self.teacher) * W) - 2 * np.sum((W @ self.cross) * V)
-        return float(whole + np.sum((V @ self.student) * V))
 
 
 def distill(
     compressed: CompressedNetwork,
     network: Network | Mapping[str, Any],
-    inputs_of: InputsOf,
+    inputs: Any,
     *,
     damping: float = 1e-2,
+    batch_size: int | None = None,
+    max_positions: int | None = None,
+    random_state: Any = None,
+    n_threads: int | None = None,
 ) -> CompressedNetwork:
     r"""Fit each layer to the original's outputs, on the inputs that compressed layers give it.
 
@@ -63,12 +52,23 @@ def distill(
         What `compress` gave, with its recipe.
     network : Network or mapping of str to array
         The original.
-    inputs_of : callable
-        Maps a network to the inputs of its layers by name, (n_samples, n_inputs) each, in the order
-        in which the layers are computed, always of the same samples. Layers that it leaves out, and
-        stacked ones, are left alone.
+    inputs : array, tuple, mapping, iterable of these, or callable
+        For a network that can be run, an ONNX model or one of a torch module, its inputs, as
+        `calibrate` takes them: the original and the compressed network are run on them once for
+        every layer. For any other, a function that maps a network to the inputs of its layers by
+        name, (n_samples, n_inputs) each, in the order in which the layers are computed, always of
+        the same samples. Layers that it leaves out, and stacked ones, are left alone.
     damping : float, default=0.01
         As in `match_outputs` and `factorize`: positive.
+    batch_size : int, optional
+        As in `calibrate`, where networks are run.
+    max_positions : int, optional
+        There too, the most output positions of a convolution that count in one batch; 16384 by
+        default.
+    random_state : int, RandomState, Generator or None, optional
+        Seed of the draw of these; 0 by default.
+    n_threads : int, optional
+        There too, threads of onnxruntime or torch.
 
     Returns
     -------
@@ -79,7 +79,9 @@ def distill(
     Raises
     ------
     ValueError
-        If the compressed network has no recipe, or the inputs do not fit the layers.
+        If the compressed network has no recipe, or the inputs do not fit the layers or the network.
+    TypeError
+        If `compressed` is none, or the function gives no mapping.
 
     References
     ----------
@@ -99,20 +101,30 @@ def distill(
     >>> layers.distill(small, net, inputs_of).bits <= small.bits
     True
     """
+    if not isinstance(compressed, CompressedNetwork):
+        raise TypeError(
+            "compressed has to be a CompressedNetwork, as compress gives it, and comes first; got "
+            f"{type(compressed).__name__}"
+        )
     network = as_network(network)
     damping = check_real(damping, "damping", low=0, open_low=True)
     if compressed.recipe is None:
         raise ValueError("compressed has no recipe: pass what compress gave, not a file's content")
     rules = {rule.match: rule for rule in compressed.recipe.rules}
-    teacher = _checked(inputs_of(network), network)
     forms = dict(compressed.factorizations)
-    for name in teacher:
+    how = {
+        "batch_size": batch_size,
+        "max_positions": max_positions,
+        "random_state": random_state,
+        "n_threads": n_threads,
+    }
+    names, pair_of = watched(network, inputs, **how)
+    for name in names:
         if name not in compressed.alone or rules[name].methods == ("dense",):
             continue
-        student = _checked(inputs_of(replace(compressed, factorizations=forms).to_dense()), network)
-        seen = _moments(teacher[name], student[name], name)
+        student = replace(compressed, factorizations=forms).to_dense()
         W = check_array(network.weight(name), name).astype(np.float64)
-        forms[name] = _better(W, seen, forms[name], rules[name], damping)
+        forms[name] = _better(W, pair_of(name, student), forms[name], rules[name], damping)
     fitted = replace(compressed, factorizations=forms, recipe=None)
     rows = [
         replace(
@@ -131,7 +143,7 @@ def distill(
 
 
 def _better(
-    W: np.ndarray, seen: _Seen, form: Factorization, rule: Rule, damping: float
+    W: np.ndarray, seen: Pair, form: Factorization, rule: Rule, damping: float
 ) -> Factorization:
     """The form of the matched weights, unless the one there is comes nearer."""
     assert rule.methods is not None
@@ -150,29 +162,3 @@ def _better(
         return form
     misses = [seen.missed(W, f.to_dense().astype(np.float64)) for f in (new, form)]
     return new if misses[0] < misses[1] and new.bits().total <= form.bits().total else form
-
-
-def _checked(inputs: Any, network: Network) -> dict[str, np.ndarray]:
-    if not isinstance(inputs, Mapping):
-        raise TypeError(f"inputs_of has to give a mapping of names to arrays, got {inputs!r}")
-    names = [layer.name for layer in network.layers]
-    for name, X in inputs.items():
-        if name not in names:
-            raise ValueError(f"inputs_of names {name!r}, no layer{near_misses(name, names)}")
-        width = network.layer(name).n_inputs
-        if np.ndim(X) != 2 or np.shape(X)[1] != width:
-            raise ValueError(
-                f"the inputs of {name!r} have shape {np.shape(X)}; they have to be "
-                f"(n_samples, {width})"
-            )
-    return {name: check_array(X, f"inputs of {name!r}") for name, X in inputs.items()}
-
-
-def _moments(x_t: np.ndarray, x_s: np.ndarray, name: str) -> _Seen:
-    if len(x_t) != len(x_s):
-        raise ValueError(
-            f"inputs_of gave {len(x_t)} samples for {name!r} and then {len(x_s)}; it has to give "
-            "the same ones each time"
-        )
-    x_t, x_s, n = x_t.astype(np.float64), x_s.astype(np.float64), len(x_t)
-    return _Seen(x_t.T @ x_t / n, x_t.T @ x_s / n, x_s.T @ x_s / n)

@@ -98,7 +98,7 @@ def test_the_code(folder, module):
         "W_new": W1[:3] + 0.1,
     }
     found = blocks("python")
-    assert len(found) == 4
+    assert len(found) == 5
     code = compile("import sparsecode\n" + "\n".join(found), "compress.rst", "exec")
     exec(code, given)
     assert given["session"].run(None, {"images": X})[0].shape == (40, 64)

@@ -50,12 +50,109 @@ def test_what_cannot_be_done_is_said(tmp_path) -> None:
     small.write(tmp_path / "s.npz")
     with pytest.raises(ValueError, match="compressed has no recipe"):
         layers.distill(layers.read_compressed(tmp_path / "s.npz"), NET, inputs_of)
-    with pytest.raises(ValueError, match=r"inputs_of names 'd', no layer"):
+    with pytest.raises(ValueError, match=r"inputs names 'd', no layer"):
         layers.distill(small, NET, lambda net: {"d": X})
     with pytest.raises(ValueError, match=r"have to be \(n_samples, 32\)"):
         layers.distill(small, NET, lambda net: {"a": X[:, :3]})
-    with pytest.raises(TypeError, match="inputs_of has to give a mapping"):
+    with pytest.raises(TypeError, match="inputs has to give a mapping"):
         layers.distill(small, NET, lambda net: [X])
+    with pytest.raises(
+        ValueError, match=r"arrays alone, which cannot be run: inputs has to be a f"
+    ):
+        layers.distill(small, NET, X)
+    with pytest.raises(TypeError, match="compressed has to be a CompressedNetwork"):
+        layers.distill(NET, small, inputs_of)
+    seen = iter([{"a": X, "b": X}, {"b": X}])
+    with pytest.raises(ValueError, match="gives those of 'a' for one network and not another"):
+        layers.distill(small, NET, lambda net: next(seen))
+    with pytest.raises(ValueError, match="batch_size is not used by a function"):
+        layers.distill(small, NET, inputs_of, batch_size=3)
     sizes = iter([600, 599])
     with pytest.raises(ValueError, match="it has to give the same ones each time"):
         layers.distill(small, NET, lambda net: {"a": X[: next(sizes)]})
+
+
+def images(n, seed):
+    """Smooth ones: what enters the layers is correlated."""
+    rng = np.random.default_rng(seed)
+    low = rng.standard_normal((n, 2, 4, 4))
+    return np.kron(low, np.ones((2, 2))).astype(np.float32) + 0.1
+
+
+def a_module(torch):
+    torch.manual_seed(0)
+    nn = torch.nn
+    convolutions = [nn.Conv2d(2, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 16, 3), nn.ReLU()]
+    return nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(576, 20)).eval()
+
+
+def nearer(network, run):
+    """What the answers lose, and lose after the distillation, on inputs that took no part."""
+    calibration = layers.calibrate(network, images(600, 0))
+    small = layers.compress(network, 0.05, methods="low_rank", calibration=calibration)
+    fitted = layers.distill(small, network, images(600, 0), batch_size=250, max_positions=6000)
+    assert fitted.bits <= small.bits
+    assert [*fitted.factorizations] == [*small.factorizations]
+    true = run(network, images(200, 1))
+    return [np.sum((run(s.to_dense(), images(200, 1)) - true) ** 2) for s in (small, fitted)]
+
+
+@pytest.mark.torch
+def test_a_module_is_run() -> None:
+    torch = pytest.importorskip("torch")
+    module = a_module(torch)
+
+    def run(net, X):
+        module.load_state_dict({name: torch.as_tensor(np.array(a)) for name, a in net.items()})
+        return module(torch.as_tensor(X)).detach().numpy()
+
+    original = layers.Network({n: np.array(a) for n, a in layers.from_torch(module).items()})
+    network = layers.from_torch(a_module(torch))
+    assert all(np.array_equal(network[name], original[name]) for name in network)
+    before, after = nearer(network, run)
+    assert after < 0.98 * before
+
+
+@pytest.mark.torch
+def test_what_is_run_has_the_tensors_of_the_network() -> None:
+    torch = pytest.importorskip("torch")
+    network = layers.from_torch(a_module(torch))
+    X = images(5, 0)
+    other = network.replace({"0.weight": np.zeros_like(network["0.weight"])})
+    seen = [layers.calibrate(net, X).gram("2.weight") for net in (network, other, network)]
+    assert not np.allclose(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[0], seen[2])
+
+
+def test_a_model_is_run(tmp_path) -> None:
+    onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    import onnx_models as models
+
+    rng = np.random.default_rng(0)
+    shapes = {"last": (20, 576), "first": (12, 2, 3, 3), "second": (16, 12, 3, 3)}  # in no order
+    arrays = {
+        n: (rng.standard_normal(s) / np.sqrt(np.prod(s[1:]))).astype(np.float32)
+        for n, s in shapes.items()
+    }
+    node = onnx.helper.make_node
+    nodes = [
+        node("Conv", ["x", "first"], ["a"], pads=[1, 1, 1, 1]),
+        node("Relu", ["a"], ["b"]),
+        node("Conv", ["b", "second"], ["c"]),
+        node("Relu", ["c"], ["d"]),
+        node("Flatten", ["d"], ["e"]),
+        node("Gemm", ["e", "last"], ["y"], transB=1),
+    ]
+    path = tmp_path / "model.onnx"
+    models.saved(path, models.model(nodes, arrays, inputs={"x": ["N", 2, 8, 8]}))
+
+    def run(net, X):
+        net.write(tmp_path / "now.onnx")
+        session = onnxruntime.InferenceSession(str(tmp_path / "now.onnx"))
+        return session.run(None, {"x": X})[0]
+
+    network = layers.read(path)
+    assert layers.calibrate(network, images(3, 0)).names == ("first", "second", "last")
+    before, after = nearer(network, run)
+    assert after < 0.98 * before

@@ -37,12 +37,14 @@ class OnnxRunner:
         self._kernels = {layer.name: layer.kernel for layer in network.layers}
         model = parse(network.graph, "the graph of the network")
         found, _ = uses(model.graph)
-        self._taps = [
+        place = {node.output[0]: i for i, node in enumerate(model.graph.node) if node.output}
+        taps = [
             (layer.name, use, _data(use))
             for layer in network.layers
             for use in found.get(layer.name, [])
             if use.node.op_type != "Gather"
         ]
+        self._taps = sorted(taps, key=lambda tap: place[tap[1].node.output[0]])  # as they are run
         filled(model, network)
         given = {value.name for value in model.graph.input}
         have = {value.name for value in model.graph.output}

@@ -11,6 +11,7 @@ import numpy as np
 from sparsecode.layers.compressed import CompressedNetwork
 from sparsecode.layers.factored import check_factored
 from sparsecode.layers.factorizations import Dense, Factorization
+from sparsecode.layers.formats import same_bits
 from sparsecode.layers.layout import FLOATING, Layout, Stored
 from sparsecode.layers.network import Network
 from sparsecode.layers.torch.arrays import place_of, to_array, to_tensor, torch_library
@@ -66,6 +67,21 @@ def from_torch(module: Any) -> Network:
     if not is_module:
         return Network(tensors)
     return Network(tensors, layout=_layout(module, tensors), module=module)
+
+
+def module_of(network: Network) -> Any:
+    """The module of a network, or a copy with the network's tensors where they are others."""
+    module = network.module
+    state = module.state_dict()
+    if all(same_bits(to_array(tensor, name), network[name]) for name, tensor in state.items()):
+        return module
+    return _loaded(module, network)
+
+
+def _loaded(module: Any, network: Network) -> Any:
+    made = copy.deepcopy(module)
+    made.load_state_dict({name: to_tensor(array) for name, array in network.items()}, strict=True)
+    return made
 
 
 def weights(module: Any) -> Iterator[tuple[str, Any]]:
@@ -148,8 +164,7 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool | str
                 f"{name!r} is {given.dtype} of shape {given.shape} in the network and "
                 f"{found.dtype} of shape {found.shape} in the module"
             )
-    made = copy.deepcopy(module)
-    made.load_state_dict({name: to_tensor(array) for name, array in dense.items()}, strict=True)
+    made = _loaded(module, dense)
     if not factored:
         return made
     return _with_factors(made, compressed, everywhere=factored == "all")

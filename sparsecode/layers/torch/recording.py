@@ -11,7 +11,7 @@ import numpy as np
 from sparsecode.layers.network import Network
 from sparsecode.layers.patches import Geometry, same_padding
 from sparsecode.layers.torch.arrays import to_array, torch_library
-from sparsecode.layers.torch.networks import from_torch, weights
+from sparsecode.layers.torch.networks import from_torch, module_of, weights
 
 if TYPE_CHECKING:
     from sparsecode.layers.recording import Recorder
@@ -24,7 +24,7 @@ def runner(network: Any, recorder: Recorder, n_threads: int) -> Iterator[Callabl
     """What runs one batch, in evaluation mode; the module is as it was afterwards."""
     torch = torch_library()
     net = network if isinstance(network, Network) else from_torch(network)
-    module, handles = net.module, []
+    module, handles = module_of(net), []
     modes = [(part, part.training) for part in module.modules()]
     threads, fast = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     try:
