@@ -26,7 +26,7 @@ from sparsecode.solvers._variation_problem import Constrained, Penalized
 LARGEST = 2000  # the side of a Gram matrix that is diagonalised
 RELAXED = 1.6
 FIRST_BALANCE = 10  # iterations; then ever rarer, so that it converges
-CG_STEPS, CG_SHARE = 30, 0.05  # at the most, and what they leave of the residual
+CG_STEPS, CG_SHARE = 30, 0.2  # at the most, and what they leave of the residual
 
 
 class Image(NamedTuple):
