@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import gen_batches
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._mapped import Rows, row_tiles
+from sparsecode._dask import is_dask
+from sparsecode._mapped import row_tiles
 from sparsecode._scaling import magnitude
-from sparsecode._validation import check_int, check_matrix, check_missing_values, check_real
-from sparsecode.estimators._base import Transformer, check_samples, synthesize
+from sparsecode._validation import check_int, check_matrix, check_real
+from sparsecode.estimators._base import check_samples_in_blocks
+from sparsecode.estimators._robust_subspace import RobustSubspace
 from sparsecode.estimators._splits import method_of
-from sparsecode.solvers.projection import Keep, RobustRows, project_rows
 
 __all__ = ["RobustPCA"]
 
-# The certificate bounds the square of the error in the fitted part of a row, so that 1e-14 makes
-# that part right to 1e-7 of the row, whichever rows are solved together with it.
-TRANSFORM_TOL = 1e-14
-TRANSFORM_MAX_ITER = 10_000
 FITTED = ("low_rank_", "sparse_", "_online", "n_samples_seen_")  # by some methods, not by others
 
 
@@ -33,7 +30,7 @@ def _is_online(model: RobustPCA) -> bool:
     return True
 
 
-class RobustPCA(Transformer):
+class RobustPCA(RobustSubspace):
     r"""Robust principal component analysis: low rank plus sparse.
 
     `fit` splits the data, :math:`X = L + S` and perhaps noise, and keeps orthonormal rows :math:`V`
@@ -214,7 +211,7 @@ class RobustPCA(Transformer):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            The data, one sample a row.
+            The data, one sample a row. A tall Dask array is split where its blocks are, by "pcp".
         y : None
             Ignored; it is there for pipelines.
 
@@ -223,7 +220,15 @@ class RobustPCA(Transformer):
         RobustPCA
             The estimator itself.
         """
-        X = self._checked(X, reset=True)
+        if is_dask(X):
+            if self.method != "pcp":
+                raise ValueError(
+                    f"method={self.method!r} needs the array in memory; Dask arrays are split by "
+                    "method='pcp'"
+                )
+            X = check_samples_in_blocks(self, X, reset=True)
+        else:
+            X = self._checked(X, reset=True)
         solver, used, common = self._method()
         for name in FITTED:
             self.__dict__.pop(name, None)
@@ -246,6 +251,9 @@ class RobustPCA(Transformer):
 
     def _weight_of_fit(self, X: np.ndarray) -> float:
         """Small beside the low-rank part, but not beside the noise that the split left."""
+        if is_dask(X):  # the norm of the low-rank part is that of its singular values
+            size = float(np.linalg.norm(self.singular_values_.astype(np.float64)))
+            return 1e-2 * size / math.sqrt(math.prod(X.shape)) or 1.0
         least = 1e-2 * (_root_mean_square(self.low_rank_) or _root_mean_square(X))
         if self.method == "godec":
             least = max(least, _root_mean_square(X - self.low_rank_ - self.sparse_))
@@ -307,112 +315,6 @@ class RobustPCA(Transformer):
         self.singular_values_ = result.singular_values
         self.rank_ = result.rank
         self.dual_gap_ = result.dual_gap
-
-    def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
-        return check_samples(self, X, reset=reset, missing=self.missing_values is not None)
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Coordinates of rows in the subspace, each with its own corruption set aside.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            Rows, of the training data or new.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, rank)
-            The coordinates :math:`z`.
-        """
-        X = self._rows(X)
-        z = np.empty((len(X), self.rank_), X.dtype)
-
-        def keep(rows: Rows, part: RobustRows) -> None:
-            z[rows] = part.z
-
-        self._project(X, keep)
-        return z
-
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows of given coordinates, ``z @ components_``.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, rank)
-            Coordinates, one row's a row.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features)
-            The rows, free of corruption.
-        """
-        check_is_fitted(self)
-        return synthesize(X, self.components_)
-
-    def decompose(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """The two parts of rows, of the training data or new.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        low_rank : ndarray of shape (n_samples, n_features)
-            What the subspace explains, ``z @ components_``.
-        sparse : ndarray of shape (n_samples, n_features)
-            The corruption; no entry of ``X - low_rank - sparse`` exceeds `transform_alpha_`. Zero
-            where an entry is missing, for which `low_rank` has a value.
-        """
-        X = self._rows(X)
-        low_rank, sparse = np.empty(X.shape, X.dtype), np.empty(X.shape, X.dtype)
-
-        def keep(rows: Rows, part: RobustRows) -> None:
-            low_rank[rows], sparse[rows] = part.low_rank, part.sparse
-
-        self._project(X, keep)
-        return low_rank, sparse
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """How well the subspace explains rows: the lower, the more outlying.
-
-        Parameters
-        ----------
-        X : array of shape (n_samples, n_features)
-            The rows.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            The objective of `transform` with its sign changed, at most 0: a residual counts by its
-            square, and by its size where it is beyond `transform_alpha_`; a missing entry does not
-            count.
-        """
-        X = self._rows(X)
-        scores = np.empty(len(X))
-
-        def keep(rows: Rows, part: RobustRows) -> None:
-            scores[rows] = -part.objectives
-
-        self._project(X, keep)
-        return scores
-
-    def _rows(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self._checked(X, reset=False)
-
-    def _project(self, X: np.ndarray, keep: Keep) -> None:
-        """Hand the projections of tiles of rows to `keep`."""
-        project_rows(
-            X,
-            self.components_,
-            self.transform_alpha_,
-            keep,
-            tol=TRANSFORM_TOL,
-            max_iter=TRANSFORM_MAX_ITER,
-            missing=check_missing_values(self.missing_values),
-        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

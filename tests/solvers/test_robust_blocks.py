@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sparsecode import RobustPCA
 from sparsecode.datasets import make_low_rank_plus_sparse
 from sparsecode.solvers import principal_component_pursuit
 
@@ -79,3 +80,23 @@ def test_what_is_refused(data) -> None:
     X[7, 7] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         principal_component_pursuit(blocks(X))
+
+
+def test_the_estimator(data) -> None:
+    X = np.asarray(data[0])
+    model, expected = RobustPCA().fit(blocks(X)), RobustPCA().fit(X)
+    assert model.rank_ == expected.rank_ == 3
+    assert model.transform_alpha_ == pytest.approx(expected.transform_alpha_, rel=1e-5)
+    np.testing.assert_allclose(model.low_rank_.compute(), expected.low_rank_, atol=1e-4)
+    z, inside = model.transform(blocks(X)), model.transform(X)
+    scores = model.score_samples(blocks(X))
+    pairs = [
+        (z, inside),
+        (model.inverse_transform(z), model.inverse_transform(inside)),
+        (scores, model.score_samples(X)),
+        *zip(model.decompose(blocks(X)), model.decompose(X), strict=True),
+    ]
+    for found, expected in pairs:
+        np.testing.assert_allclose(found.compute(), expected, atol=1e-9)
+    with pytest.raises(ValueError, match="Dask arrays are split by method='pcp'"):
+        RobustPCA(method="godec", rank=3, n_outliers=9).fit(blocks(X))
