@@ -50,8 +50,8 @@ def label_consistent_ksvd(
     n_components: int,
     *,
     n_nonzero_coefs: int,
-    label_weight: float = 0.05,
-    classifier_weight: float = 0.05,
+    label_weight: float = 0.03,
+    classifier_weight: float = 0.03,
     max_iter: int = 20,
     random_state: Any = None,
     n_threads: int | None = None,
@@ -82,7 +82,7 @@ def label_consistent_ksvd(
         Atoms; each class has as many as the others, or one more.
     n_nonzero_coefs : int
         Atoms a signal at the most.
-    label_weight, classifier_weight : float, default=0.05
+    label_weight, classifier_weight : float, default=0.03
         `a` and `b`, not negative: what it costs that a signal uses atoms of other classes, and
         that the classifier is wrong, relative to the signals' energy.
     max_iter : int, default=20
