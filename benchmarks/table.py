@@ -31,6 +31,10 @@ TITLES = {
     ),
     "dictionary": ("Dictionaries, on two cores of an AMD EPYC", "held-out objective, or error"),
     "compressed_sensing": ("Compressed sensing", "relative error"),
+    "learning_portrait": ("Dictionaries of another photograph", "held-out objective"),
+    "learning_ksvd": ("K-SVD on the same patches, and on a quarter", "held-out error"),
+    "learning_iteration": ("One iteration of K-SVD, and the coding alone", ""),
+    "learning_memory": ("Learning from a memory map, one pass", "peak resident set, MB"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
@@ -191,6 +195,12 @@ def off_the_curve(rows: list[Row], solver: str) -> float:
     return max(abs(float(row["half"]) - float(row["theory"])) for row in rows)
 
 
+def outside_the_coder(rows: list[Row]) -> float:
+    """The time of an iteration of K-SVD that is no coding, over that of the coding; the worst."""
+    coding, whole = "sparse_encode beside approximate", "ksvd, approximate"
+    return max(ratio - 1 for ratio in ratios(rows, whole, coding, ""))
+
+
 SPAMS, GEMM = "SPAMS[n_threads=2]", "one product"
 CODES = "sparsecode[n_threads=2]"
 PURSUIT, PROJECTIONS = (f"sparsecode[method={m}]" for m in ("pcp", "alternating_projections"))
@@ -292,6 +302,39 @@ CLAIMS = [
         partial(off_the_curve, solver="basis_pursuit"),
         None,
         0.02,
+    ),
+    Claim(
+        "learning_portrait",
+        "the same after 15 passes over another photograph",
+        partial(sooner, passes=15),
+        4,
+    ),
+    Claim(
+        "learning_ksvd",
+        "K-SVD against PyPI `ksvd`, 20,000 patches",
+        over("ksvd", "sparsecode", "20,000"),
+        20,
+    ),
+    Claim(
+        "learning_ksvd",
+        "its error there over that of PyPI `ksvd`",
+        partial(error_over, slow="sparsecode", fast="ksvd", data="20,000"),
+        None,
+        1,
+    ),
+    Claim(
+        "learning_iteration",
+        "K-SVD outside the coder, over the coder, 200,000 patches",
+        outside_the_coder,
+        None,
+        1,
+    ),
+    Claim(
+        "learning_memory",
+        "learning from a million patches, peak resident set, MB",
+        partial(peak, dtype="float"),
+        None,
+        1000,
     ),
     Claim(
         "truncated_svd",
