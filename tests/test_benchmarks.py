@@ -170,9 +170,9 @@ def test_what_an_iteration_takes_beside_its_coding(table):
 def test_errors_are_compared_on_the_same_patches(table):
     rows = [row("ksvd", 1, "0.4", "20,000 patches"), row("sparsecode", 1, "0.2", "20,000 patches")]
     rows += [row("ksvd", 1, "0.1", "5,000 patches"), row("sparsecode", 1, "0.1", "5,000 patches")]
-    assert table.error_over(rows, "20,000") == 0.5
+    assert table.error_over(rows, "sparsecode", "ksvd", "20,000") == 0.5
     with pytest.raises(table.Missing):
-        table.error_over(rows, "100")
+        table.error_over(rows, "sparsecode", "ksvd", "100")
 
 
 def test_each_peer_is_compared_where_it_is_nearest(table):
