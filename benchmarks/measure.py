@@ -326,6 +326,29 @@ def dictionary(tiny: bool) -> list[Row]:
     return rows
 
 
+# Iterations after which the atoms of convolutional codes are judged.
+STEPS = {"sparsecode": (10, 20, 50, 100), "SPORCO": (20, 60)}
+
+
+def convolutional(tiny: bool) -> list[Row]:
+    """`value` is the held-out objective over that of zero; all start from the same noise."""
+    rows = []
+    arguments = {"side": 96, "n_components": 32, "size": 8}
+    if tiny:
+        arguments = {"side": 24, "n_components": 4, "size": 4}
+    task = problem("convolutional", "photographs", Case("", arguments, {}, None))
+    for name, solver in solvers("convolutional", task):
+        solver.run(1)  # plans
+        for n_iter in STEPS[name.partition("[")[0]][: 1 if tiny else None]:
+            seconds, answer = timed(task, solver, n_iter)
+            line = {
+                "data": f"8 pictures of {arguments['side']} x {arguments['side']}",
+                "solver": f"{name}, {n_iter} iterations",
+            }
+            rows.append(line | {"seconds": seconds, "runs": 1, **answer})
+    return rows
+
+
 # The first fit of a process: what a package takes to be imported, and its first lasso.
 FIRST_CALL = """
 import time
@@ -445,6 +468,7 @@ WORKS: dict[str, Callable[[bool], list[Row]]] = {
         truncated_svd,
         dictionary,
         compressed_sensing,
+        convolutional,
         first_call,
         memory,
         lasso_gap_against_time,

@@ -35,6 +35,7 @@ TITLES = {
     "learning_iteration": ("One iteration of K-SVD, and the coding alone", ""),
     "learning_memory": ("Learning from a memory map, one pass", "peak resident set, MB"),
     "compressed_sensing": ("Compressed sensing, on two cores of an Intel Xeon", "relative error"),
+    "convolutional": ("Atoms at every place, 32 of 8 x 8", "held-out objective over that of zero"),
     "first_call": ("The first `Lasso.fit` of a new process", "import before it, s"),
     "memory": ("Codes of a memory map", "peak resident set, MB"),
 }
