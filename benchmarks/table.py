@@ -193,6 +193,11 @@ def norm_over(rows: list[Row]) -> float:
     return max(excesses)
 
 
+def off_the_prediction(rows: list[Row]) -> float:
+    """How far the mean squared error is from state evolution in an iteration, at most; relative."""
+    return max(abs(float(row["mean"]) / float(row["predicted"]) - 1) for row in rows)
+
+
 def off_the_curve(rows: list[Row], solver: str) -> float:
     """How far the solver's half-recovery points are from the theory, at most."""
     rows = [row for row in rows if row["solver"] == solver]
@@ -343,6 +348,13 @@ CLAIMS = [
         1000,
     ),
     Claim(
+        "state_evolution",
+        "error of `amp` in an iteration, off its prediction",
+        off_the_prediction,
+        None,
+        0.05,
+    ),
+    Claim(
         "truncated_svd",
         "rank 256 against the better of randomized_svd and fbpca",
         lambda rows: min(against_best(rows, ("scikit-learn", "fbpca"))),
@@ -432,6 +444,13 @@ def transitions(rows: list[Row]) -> str:
     return markdown(head, body)
 
 
+def evolution(rows: list[Row]) -> str:
+    """The error of message passing in each iteration, beside its prediction."""
+    head = ["length", "noise", "runs", "iteration", "predicted", "mean", "standard error"]
+    keys = ("n", "sigma", "runs", "iteration", "predicted", "mean", "standard_error")
+    return markdown(head, [[number(row[key]) for key in keys] for row in rows])
+
+
 def tables(results: Results) -> str:
     """All of them, as they stand between the two comments in the README."""
     machine = ", ".join(f"{row['what']} {row['is']}" for row in results.get("machine", []))
@@ -443,6 +462,8 @@ def tables(results: Results) -> str:
             parts += [f"### {title}", side_by_side(results[work], metric)]
     if "phase_transition" in results:
         parts += ["### How many nonzeros are recovered", transitions(results["phase_transition"])]
+    if "state_evolution" in results:
+        parts += ["### Message passing, as predicted", evolution(results["state_evolution"])]
     return "\n\n".join(parts)
 
 
