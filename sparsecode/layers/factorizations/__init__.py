@@ -237,13 +237,12 @@ def factorize(
     family = FAMILIES[method]
     dense, dtype = check_array(W, "W"), layer_dtype(W)
     n_bytes = dense.size * dtype.itemsize
-    share = share_of(budget, n_bytes)
+    available = int(share_of(budget, n_bytes) * 8 * n_bytes)
     if gram is None:
         check_unused("factorize without gram", damping=damping)
     precision = computing_dtype(dtype) if family.narrow else np.dtype(np.float64)
     damping = DAMPING if damping is None else damping
     metric = damped(gram, dense.shape[1], damping, precision)
-    available = int(share * 8 * n_bytes)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
         form = family.fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
@@ -292,10 +291,8 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
 
     Parameters
     ----------
-    W : array of shape (n_outputs, n_inputs)
-        The weights.
-    approximation : array of shape (n_outputs, n_inputs), or Factorization
-        What stands for them.
+    W, approximation : array of shape (n_outputs, n_inputs)
+        The weights and what stands for them, which a Factorization does too.
     gram : array of shape (n_inputs, n_inputs), optional
         Second moment :math:`H` of the inputs; None means the identity: the error of the weights.
 
