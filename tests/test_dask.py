@@ -4,11 +4,12 @@ import os
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparsecode import KSVD, SparseCoder
+from sparsecode import KSVD, SparseCoder, layers
 from sparsecode.layers import Calibration
 from sparsecode.solvers import sparse_encode
 
@@ -170,6 +171,18 @@ def test_on_a_cluster(problem, client) -> None:
     assert abs(codes.compute() - expected).max() == 0  # the client's cluster
     calibration = Calibration.from_arrays({"fc": blocks(X)})
     np.testing.assert_allclose(calibration.gram("fc"), X.T @ X / len(X), rtol=1e-12)
+
+
+def test_the_layers_of_a_network_on_a_cluster(client, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    network = {f"{i}.weight": rng.standard_normal((96, 64)).astype("f") for i in range(3)}
+    here = layers.compress(network, budget=0.25, methods=["uniform", "low_rank"])
+    with joblib.parallel_config("dask"):
+        there = layers.compress(network, budget=0.25, methods=["uniform", "low_rank"])
+    here.write(tmp_path / "here.safetensors")
+    there.write(tmp_path / "there.safetensors")
+    expected = (tmp_path / "here.safetensors").read_bytes()
+    assert (tmp_path / "there.safetensors").read_bytes() == expected
 
 
 def test_a_worker_dies(problem, client, tmp_path) -> None:
