@@ -97,7 +97,7 @@ def wavelet_synthesis(
     shape = check_shape(shape)
     try:
         basis = pywt.Wavelet(wavelet)
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"wavelet={wavelet!r} is none of PyWavelets: {error}") from error
     if not basis.orthogonal:
         raise ValueError(f"wavelet={wavelet!r} is not orthogonal: its analysis is no adjoint")

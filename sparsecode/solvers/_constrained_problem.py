@@ -68,6 +68,8 @@ class ConstrainedProblem:
             if not np.all(weights > 0):
                 raise ValueError("weights has to be positive")
             weights = weights.astype(y.real.dtype)
+            if weights.min() < np.finfo(weights.dtype).tiny:  # whose inverse is no number
+                raise ValueError(f"weights is too small for {weights.dtype}; rescale it")
         matrix_unit, signal_unit = (
             unit_of(size_of_matrix(A), y.dtype),
             unit_of(magnitude(y), y.dtype),

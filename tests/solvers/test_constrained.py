@@ -245,3 +245,10 @@ def test_weights_do_not_loosen_a_tight_frame(make, sigma) -> None:
     check_certificate(result, A @ np.eye(n), y, sigma, weights)
     if sigma == 0:
         np.testing.assert_allclose(result.x, x, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-310, np.float64), (1e-50, np.float32)])
+def test_weights_without_an_inverse_are_refused(scale, dtype) -> None:
+    A = np.random.default_rng(0).standard_normal((4, 6)).astype(dtype)
+    with pytest.raises(ValueError, match=f"weights is too small for {np.dtype(dtype)}"):
+        basis_pursuit(A, A[:, 0], weights=np.full(6, scale))
