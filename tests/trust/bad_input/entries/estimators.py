@@ -40,7 +40,7 @@ WORDS = {
     f"transform_{n}": (n,)
     for n in ("n_nonzero_coefs", "residual_tol", "alpha", "tol", "max_iter", "algorithm")
 } | {
-    "n_jobs": ("n_threads",), "image_shape": ("X",), "positive_code": ("positive",),
+    "n_jobs": ("n_threads",), "sample_shape": ("X",), "positive_code": ("positive",),
     "n_measurements": ("m",), "X": ("codes", "measurements"),
 }  # fmt: skip
 
@@ -191,7 +191,7 @@ CODERS = [
 CONVOLUTIONAL = estimator(
     "ConvolutionalDictionaryLearning",
     {"n_components": Count(value=2), "atom_shape": Count(value=(3, 3), lengths=True, none=True),
-     "image_shape": Count(value=(6, 6), lengths=True, none=True), "alpha": 0.5,
+     "sample_shape": Count(value=(6, 6), lengths=True, none=True), "alpha": 0.5,
      "max_iter": 3, "tol": Number(low=0, none=True), "transform_tol": Number(low=0),
      "transform_max_iter": Limit(), "init": Thing(none=True), "random_state": 0},
     {"X": Data(value=IMAGES, grows=(0,), degrees={"components_": 0}, along={"alpha": 1})},
@@ -261,7 +261,8 @@ COMPRESSOR = estimator(
     {"method": Option(value="low_rank"), "budget": Thing(value=0.5, none=True)}
     | {n: Thing(none=True) for n in (
         "damping", "metric", "form", "kernel_shape", "criterion", "pattern", "keep", "of",
-        "block_shape", "threshold", "n_stages", "refit", "low_rank_share", "start",
+        "block_shape", "threshold", "n_stages", "refit", "refit_tol", "low_rank_share",
+        "start",
         "atoms_per_nonzero", "learning", "bits", "rounding", "subvector", "rows_per_codebook",
         "group_size", "symmetric", "n_rounds", "value_bits")},
     samples(CORRUPTED, {"error_": 0}), ("error_",),
