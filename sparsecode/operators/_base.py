@@ -37,8 +37,8 @@ def adjoint(A: Any) -> Any:
     """
     if isinstance(A, LinearOperator):
         return A.H
-    plain = (type(A) in (np.ndarray, np.memmap) and A.dtype.kind in "fc") or sp.issparse(A)
-    if not (plain and A.ndim == 2):
+    plain = isinstance(A, np.ndarray) and not isinstance(A, np.ma.MaskedArray)
+    if not (((plain and A.dtype.kind in "fc") or sp.issparse(A)) and A.ndim == 2):
         A = check_operator(A)
     return A.conj().T if np.iscomplexobj(A) else A.T
 
