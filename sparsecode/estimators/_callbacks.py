@@ -32,23 +32,27 @@ def watched_iterations(
     X: Any,
     max_iter: int,
     tol: float | None,
-    fitted: Callable[[Mapping[str, Any]], dict[str, Any]],
+    fitted: Callable[[Mapping[str, Any]], dict[str, Any]] | None,
+    each: int = 1,
 ) -> Iterator[Callback | None]:
     """A `callback` for the solver that calls those of the estimator; None if it has no such thing.
 
     For a `fit` that is decorated `with_callbacks`. The fit is one task, each of its iterations a
     task in it; a hook that answers True at the end of one stops the solver. `fitted` maps what the
-    solver tells of an iteration to the attributes of an estimator fitted by then.
+    solver tells of an iteration to the attributes of an estimator fitted by then; with None the
+    callbacks are told of no such estimator. A task may be `each` so many iterations.
     """
     if not hasattr(estimator, "_init_callback_context"):
         yield None
         return
     told: Mapping[str, Any] = {}
 
-    def attributes() -> dict[str, Any] | None:
-        return fitted(told) if told else None
+    def reconstructed() -> dict[str, Any] | None:
+        return fitted(told) if fitted is not None and told else None
 
-    fit = estimator._init_callback_context(max_subtasks=max_iter)
+    attributes = None if fitted is None else reconstructed
+
+    fit = estimator._init_callback_context(max_subtasks=-(-max_iter // each))
     fit.call_on_fit_task_begin(estimator=estimator, X=X)
 
     def begun() -> Any:

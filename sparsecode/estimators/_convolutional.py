@@ -11,17 +11,23 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import check_bool, check_int, check_missing_values
 from sparsecode.estimators._base import Transformer, check_codes, check_samples
+from sparsecode.estimators._callbacks import (
+    CallbackSupportMixin,
+    watched_iterations,
+    with_callbacks,
+)
 from sparsecode.solvers import (
     convolutional_dictionary_learning,
     convolutional_sparse_encode,
     convolutional_synthesis,
 )
 from sparsecode.solvers._convolution import Domain
+from sparsecode.solvers.convolutional_learning import CHECK_EVERY
 
 __all__ = ["ConvolutionalDictionaryLearning"]
 
 
-class ConvolutionalDictionaryLearning(Transformer):
+class ConvolutionalDictionaryLearning(CallbackSupportMixin, Transformer):
     r"""Small atoms that whole signals or pictures are made of, wherever these stand.
 
     .. math:: \min_{c, D} \sum_i \tfrac12 \Big\| x_i - \sum_k d_k * c_{ik} \Big\|_2^2
@@ -150,6 +156,7 @@ class ConvolutionalDictionaryLearning(Transformer):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the atoms.
 
@@ -167,17 +174,21 @@ class ConvolutionalDictionaryLearning(Transformer):
         """
         X = self._checked(X, reset=True)
         grid = X.shape[1:-1] if self.multichannel else X.shape[1:]
-        result = convolutional_dictionary_learning(
-            X,
-            self.n_components,
-            tuple(min(8, side) for side in grid) if self.atom_shape is None else self.atom_shape,
-            alpha=self.alpha,
-            max_iter=self.max_iter,
-            tol=self.tol,
-            init=self.init,
-            random_state=self.random_state,
-            **self._problem,
-        )
+        max_iter = check_int(self.max_iter, "max_iter")
+        atom = tuple(min(8, side) for side in grid) if self.atom_shape is None else self.atom_shape
+        with watched_iterations(self, X, max_iter, self.tol, None, CHECK_EVERY) as callback:
+            result = convolutional_dictionary_learning(
+                X,
+                self.n_components,
+                atom,
+                alpha=self.alpha,
+                max_iter=max_iter,
+                tol=self.tol,
+                init=self.init,
+                random_state=self.random_state,
+                callback=callback,
+                **self._problem,
+            )
         self.components_ = result.dictionary.reshape(len(result.dictionary), -1)
         self.atom_shape_ = result.dictionary.shape[1:]
         self.n_iter_ = result.n_iter

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._validation import check_bool, check_int
 from sparsecode.estimators._base import validated
+from sparsecode.estimators._callbacks import watched_iterations, with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import label_consistent_ksvd
 
@@ -117,6 +118,7 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @with_callbacks
     def fit(self, X: Any, y: Any) -> Self:
         """Learn the dictionary and the classifier.
 
@@ -146,17 +148,20 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         self.n_nonzero_coefs_ = min(max(1, X.shape[1] // 10), n_components)
         if self.n_nonzero_coefs is not None:
             self.n_nonzero_coefs_ = self.n_nonzero_coefs
-        result = label_consistent_ksvd(
-            X,
-            labels,
-            n_components,
-            n_nonzero_coefs=self.n_nonzero_coefs_,
-            label_weight=self.label_weight,
-            classifier_weight=self.classifier_weight,
-            max_iter=self.max_iter,
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-        )
+        max_iter = check_int(self.max_iter, "max_iter")
+        with watched_iterations(self, X, max_iter, None, None) as callback:
+            result = label_consistent_ksvd(
+                X,
+                labels,
+                n_components,
+                n_nonzero_coefs=self.n_nonzero_coefs_,
+                label_weight=self.label_weight,
+                classifier_weight=self.classifier_weight,
+                max_iter=max_iter,
+                random_state=self.random_state,
+                n_threads=self.n_threads,
+                callback=callback,
+            )
         self._keep(result)
         self.classifier_ = result.classifier
         self.component_classes_ = self.classes_[result.atom_labels]

@@ -3,16 +3,24 @@
 import importlib
 import sys
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sparsecode import KSVD, MOD, OnlineDictionaryLearning
+from sparsecode import (
+    KSVD,
+    MOD,
+    ConvolutionalDictionaryLearning,
+    LabelConsistentKSVD,
+    OnlineDictionaryLearning,
+)
 from sparsecode.datasets import make_sparse_coded_signals
 from sparsecode.estimators import _callbacks
 
 DATA = make_sparse_coded_signals(
     200, n_components=12, n_features=8, n_nonzero_coefs=2, noise=0.1, random_state=0
 )
+LABELS = np.arange(200) % 3
 EACH = [
     KSVD(12, n_nonzero_coefs=2, max_iter=4, random_state=0),
     MOD(12, alpha=0.1, max_iter=4, random_state=0),
@@ -42,7 +50,8 @@ class Recorder:
     def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
         self.events.append(f"end {context.task_name}")
         self.seen.append(fitted_estimator)
-        assert fitted_estimator.transform(X).shape == (len(X), 12)
+        if fitted_estimator is not None:
+            assert fitted_estimator.transform(X).shape == (len(X), 12)
         return context.task_name == "iteration" and context.task_id + 1 == self.most
 
 
@@ -79,6 +88,31 @@ def test_a_fit_that_comes_to_rest_leaves_no_task_open(learner) -> None:
     assert learner.n_iter_ < 50
     for kind in ("begin", "end"):
         assert recorder.events.count(f"{kind} iteration") == learner.n_iter_
+
+
+SIGNALS = np.random.default_rng(0).standard_normal((4, 40))
+OTHERS = [
+    (LabelConsistentKSVD(12, n_nonzero_coefs=2, max_iter=4, random_state=0), 4, DATA.X, LABELS),
+    (
+        ConvolutionalDictionaryLearning(3, atom_shape=5, alpha=0.5, max_iter=25, random_state=0),
+        3,  # ten iterations a task
+        SIGNALS,
+        None,
+    ),
+]
+
+
+@needs_callbacks
+@pytest.mark.parametrize(("learner", "n_tasks", "X", "y"), OTHERS, ids=lambda e: type(e).__name__)
+def test_learners_that_show_no_estimator_on_the_way(learner, n_tasks, X, y) -> None:
+    recorder, watched = Recorder(), clone(learner)
+    watched.set_callbacks(recorder).fit(X, y)
+    iterations = ["begin iteration", "end iteration"] * n_tasks
+    assert recorder.events == ["setup", "begin fit", *iterations, "end fit", "teardown"]
+    assert recorder.seen == [None] * (n_tasks + 1)
+    assert watched.components_.tobytes() == clone(learner).fit(X, y).components_.tobytes()
+    stopped = clone(learner).set_callbacks(Recorder(most=1)).fit(X, y)
+    assert stopped.n_iter_ < watched.n_iter_
 
 
 @needs_callbacks
