@@ -16,6 +16,9 @@ from sparsecode.solvers import sparse_encode
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
+# What a test computes here is meant to be, while the cluster of another one is still there.
+pytestmark = pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler")
+
 CODINGS = (
     {"n_nonzero_coefs": 3},
     {"algorithm": "ols", "residual_tol": 1.0},
