@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,19 @@ def check_samples_in_blocks(estimator: Transformer, X: Any, *, reset: bool) -> A
     return X.astype(dtype)
 
 
+def in_blocks(estimator: Transformer, method: Callable[[Any], Any], X: Any) -> Any:
+    """The Dask array of what a method of a fitted estimator makes of the blocks of a Dask array."""
+    X = check_samples_in_blocks(estimator, X, reset=False)
+    return _of_blocks(method, X)
+
+
 def inverse_of_blocks(estimator: Any, codes: Any) -> Any:
     """`inverse_transform` of a Dask array of codes, block by block."""
-    codes = check_blocks(codes, "codes")
-    row = np.zeros((1, codes.shape[1]), codes.dtype)
-    return map_rows(estimator.inverse_transform, codes, estimator.inverse_transform(row))
+    return _of_blocks(estimator.inverse_transform, check_blocks(codes, "codes"))
+
+
+def _of_blocks(method: Callable[[Any], Any], X: Any) -> Any:
+    return map_rows(method, X, method(np.zeros((1, X.shape[1]), X.dtype)))
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[np.ndarray, np.dtype]:

@@ -8,13 +8,14 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._dask import is_dask, map_rows
+from sparsecode._dask import is_dask
 from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_option, check_unused
 from sparsecode.estimators._base import (
     Transformer,
     check_codes,
     check_samples_in_blocks,
+    in_blocks,
     inverse_of_blocks,
     synthesize,
     validated,
@@ -213,8 +214,7 @@ class SparseCoder(Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            X = check_samples_in_blocks(self, X, reset=False)
-            return map_rows(self.transform, X, self.transform(np.zeros((1, X.shape[1]), X.dtype)))
+            return in_blocks(self, self.transform, X)
         X = self._samples(X, reset=False)
         codes = self._encode(X, self.components_.astype(X.dtype, copy=False))
         if not self.split_sign:

@@ -12,7 +12,7 @@ from sparsecode._dask import is_dask
 from sparsecode._validation import check_bool, check_int, check_missing_values
 from sparsecode.estimators._base import (
     Transformer,
-    check_samples_in_blocks,
+    in_blocks,
     inverse_of_blocks,
     synthesize,
     validated,
@@ -110,9 +110,8 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            X = check_samples_in_blocks(self, X, reset=False)
-        else:
-            X = self._checked(X, reset=False)
+            return in_blocks(self, self.transform, X)
+        X = self._checked(X, reset=False)
         return sparse_encode(
             X,
             self.components_.astype(X.dtype, copy=False),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._dask import is_dask, map_rows
+from sparsecode._dask import is_dask
 from sparsecode._mapped import Rows
 from sparsecode._validation import check_missing_values
 from sparsecode.estimators._base import (
     Transformer,
     check_samples,
-    check_samples_in_blocks,
+    in_blocks,
     inverse_of_blocks,
     synthesize,
 )
@@ -48,7 +47,7 @@ class RobustSubspace(Transformer):
             The coordinates :math:`z`.
         """
         if is_dask(X):
-            return self._in_blocks(self.transform, X)
+            return in_blocks(self, self.transform, X)
         X = self._rows(X)
         z = np.empty((len(X), self.rank_), X.dtype)
 
@@ -94,7 +93,7 @@ class RobustSubspace(Transformer):
         """
         if is_dask(X):
             parts = [lambda block, i=i: self.decompose(block)[i] for i in range(2)]
-            return self._in_blocks(parts[0], X), self._in_blocks(parts[1], X)
+            return in_blocks(self, parts[0], X), in_blocks(self, parts[1], X)
         X = self._rows(X)
         low_rank, sparse = np.empty(X.shape, X.dtype), np.empty(X.shape, X.dtype)
 
@@ -120,7 +119,7 @@ class RobustSubspace(Transformer):
             count.
         """
         if is_dask(X):
-            return self._in_blocks(self.score_samples, X)
+            return in_blocks(self, self.score_samples, X)
         X = self._rows(X)
         scores = np.empty(len(X))
 
@@ -145,12 +144,6 @@ class RobustSubspace(Transformer):
             max_iter=TRANSFORM_MAX_ITER,
             missing=check_missing_values(self.missing_values),
         )
-
-    def _in_blocks(self, work: Callable[[Any], Any], X: Any) -> Any:
-        """The Dask array of what `work` makes of the blocks of `X`."""
-        check_is_fitted(self)
-        X = check_samples_in_blocks(self, X, reset=False)
-        return map_rows(work, X, work(np.zeros((1, X.shape[1]), X.dtype)))
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         return check_samples(self, X, reset=reset, missing=self.missing_values is not None)

@@ -66,8 +66,8 @@ class Blocks(NamedTuple):
 
 
 def in_units(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
-    """The rows of a block, checked, in units and in C order."""
-    X = check_array(block, "X").astype(dtype, copy=False)
+    """The rows of a block, which a first look has checked, in units and in C order."""
+    X = np.asarray(block).astype(dtype, copy=False)
     return np.ascontiguousarray(to_units(X, unit))
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._dask import computed, persisted, reduce_rows, tasks
+from sparsecode._dask import check_blocks, computed, persisted, reduce_rows, tasks
 from sparsecode._scaling import from_units
-from sparsecode._validation import RandomSource, check_int, check_random_state
+from sparsecode._validation import RandomSource, check_n_components, check_random_state
 from sparsecode.solvers._alternation import (
     Iterate,
     alternate,
@@ -81,7 +81,8 @@ class BlockLearner(NamedTuple):
         random_state: Any,
     ) -> Self:
         """From the arguments; a `DictionaryResult` for `init` goes on where it ended."""
-        n_components = check_int(n_components, "n_components")
+        X = check_blocks(X, "X")
+        n_components = check_n_components(n_components, X.shape[1])
         coding = Coding.checked(n_components, n_nonzero_coefs, residual_tol, alpha, positive)
         rng, blocks = check_random_state(random_state), Blocks.checked(X)
         shape, taken = (n_components, blocks.shape[1]), np.zeros(blocks.shape[0], dtype=bool)

@@ -119,21 +119,22 @@ def _multipliers(blocks: Blocks, alpha: float, tol: float, size: float) -> Itera
     mu = first = 1.25 / norm
     growth, ceiling = 1.5, CEILING * first
     parts = persisted(_first_multiplier, parts, max(norm, largest / alpha), mu)
+    sums = reduce_rows(_sums, _added, parts)
     while True:
-        sums = reduce_rows(_sums, _added, parts)
         singular_values, Vt, project = _thresholded(sums.moment, 1 / mu)
         following = min(growth * mu, ceiling)
         pairs = list(zip(blocks.tasks, parts, strict=True))
         parts = persisted(_stepped, pairs, *units, project, alpha, mu, following)
-        done = reduce_rows(_sums, _added, parts)
-        residual, gap = float(np.sqrt(done.energy)) / size, np.inf
+        sums = reduce_rows(_sums, _added, parts)
+        residual, gap = float(np.sqrt(sums.energy)) / size, np.inf
         if residual <= tol:
             gap = _relative_gap(blocks, parts, alpha, singular_values)
         values = singular_values.astype(blocks.dtype)
         Vt = Vt.astype(blocks.dtype)
-        yield _Split(parts, following, values, Vt, residual, done.absolute, gap)
+        yield _Split(parts, following, values, Vt, residual, sums.absolute, gap)
         if residual <= tol:  # what follows is a step of the method started again
             parts = persisted(_restarted, parts, 1 / first - 1 / following)
+            sums = reduce_rows(_sums, _added, parts)
             following, growth = first, 1 + (growth - 1) / 2
         mu = following
 

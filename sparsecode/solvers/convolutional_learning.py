@@ -17,7 +17,7 @@ from sparsecode._validation import (
     check_random_state,
     check_real,
 )
-from sparsecode.objectives import duality_gap
+from sparsecode.objectives._formulas import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers._convolution import Convolution, Domain
 from sparsecode.solvers._convolutional_atoms import first_atoms, improved, repaired
