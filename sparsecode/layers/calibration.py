@@ -258,9 +258,10 @@ class Calibration:
 def _of_blocks(name: str, X: Any) -> Calibration:
     """That of a Dask array, whose last axis is in one block."""
     X = X.rechunk({X.ndim - 1: -1}) if X.ndim > 1 else X
+    empty = X.size == 0  # of `X` itself the function must not know: it would travel with it
 
     def look(block: np.ndarray) -> Calibration:
-        return Calibration.from_arrays({name: block} if block.size or X.size == 0 else {})
+        return Calibration.from_arrays({name: block} if block.size or empty else {})
 
     return reduce_rows(look, _merged, row_blocks(X))
 

@@ -85,7 +85,9 @@ def _run(
             for batch in batches_of(again, batch_size, fixed):
                 run_student(batch)
                 run_teacher(batch)
-                sums.add(teacher_rows.taken(), student_rows.taken(), name)
+                taken = teacher_rows.taken(), student_rows.taken()
+                if len(taken[0]) or len(taken[1]):  # a batch may pass the layer by
+                    sums.add(*taken, name)
         return sums.pair()
 
     return list(original.names), pair_of
@@ -106,14 +108,14 @@ class _Rows(Recorder):
 
     def take(self, name: str, X: np.ndarray) -> None:
         """Keep the rows for a moment."""
-        self._tiles.append(X.reshape(-1, X.shape[-1]))
+        self._tiles.append(check_array(X.reshape(-1, X.shape[-1]), f"inputs of {name!r}"))
 
     def left_out(self, name: str, n: int) -> None:
         """Those that were not drawn are drawn in neither network."""
 
     def taken(self) -> np.ndarray:
-        """The rows since the last call."""
-        rows, self._tiles = np.concatenate(self._tiles), []
+        """The rows since the last call, perhaps none."""
+        rows, self._tiles = np.concatenate(self._tiles or [np.empty((0, 0))]), []
         return rows
 
 
@@ -131,7 +133,7 @@ class _Sums:
                 f"inputs gave {len(x_t)} samples for {name!r} and then {len(x_s)}; it has to give "
                 "the same ones each time"
             )
-        x_t, x_s = (check_array(x, f"inputs of {name!r}").astype(np.float64) for x in (x_t, x_s))
+        x_t, x_s = (x.astype(np.float64, copy=False) for x in (x_t, x_s))
         new = [x_t.T @ x_t, x_t.T @ x_s, x_s.T @ x_s]
         self._sums = (
             new if self._sums is None else [a + b for a, b in zip(self._sums, new, strict=True)]

@@ -19,7 +19,6 @@ from sparsecode.layers.factorizations import (
     Dense,
     Factorization,
     RangeError,
-    check_options,
     damped,
     factorize,
     layer_dtype,
@@ -206,7 +205,6 @@ class _Sample:
 
     def _fit(self, task: Task, W: np.ndarray) -> Factorization:
         family, options = FAMILIES[task.method], self.job.options(task)
-        check_options(task.method, options)
         precision = computing_dtype(self.dtype) if family.narrow else np.dtype(np.float64)
         budget = _budget(task, W, self.dtype)
         dense, metric = W.astype(precision, copy=False), self._metric(precision)
@@ -215,12 +213,11 @@ class _Sample:
     def _in_series(self, task: Task) -> tuple[Factorization, int]:
         series = FAMILIES[task.method].series
         assert series is not None
-        check_options(task.method, dict(task.options))
         if self._series is None:
             tasks = [t for t in self.job.tasks if _plain(t)]
             asked = [(_budget(t, self.weight, self.dtype), dict(t.options)) for t in tasks]
             wide = np.dtype(np.float64)
-            W = self.weight[self.many].astype(wide)
+            W = self.weight[self.many].astype(wide, copy=False)
             fits = series(W, self._metric(wide), self.dtype, asked, len(self.weight))
             self._series = dict(zip(tasks, fits, strict=True))
         return self._series[task]()

@@ -132,14 +132,14 @@ class RowEncoder:
         for _ in range(ROUNDS):
             rest = rows - self._solved(rows - S, R) @ R
             support = Pattern(by_row=True).choose(importance(rest, self.metric), count * len(rows))
-            S = self._refitted(rest, support, np.where(support, rest, 0))
+            S = self._refitted(rest, support)
             error = self._errors(rest - S)
             better = error < least
             best[better], least[better] = S[better], error[better]
         low = self._coefficients(rows - best, R, coefficients) @ R
         support = best != 0
         rest = rows - low
-        S = self._refitted(rest, support, np.where(support, rest, 0))
+        S = self._refitted(rest, support)
         return low + self._stored_entries(S, support, form.sparse.values)
 
     def combined(self, rows: np.ndarray) -> np.ndarray:
@@ -212,7 +212,9 @@ class RowEncoder:
         heavy = miss if self.metric is None else miss @ self.metric
         return np.einsum("ij,ij->i", miss, heavy)
 
-    def _refitted(self, rows: np.ndarray, support: np.ndarray, start: np.ndarray) -> np.ndarray:
+    def _refitted(
+        self, rows: np.ndarray, support: np.ndarray, start: np.ndarray | None = None
+    ) -> np.ndarray:
         tol = self.options.get("refit_tol")
         return refitted(rows, support, self.metric, start=start, tol=tol)
 

@@ -24,7 +24,7 @@ def runner(network: Any, recorder: Recorder, n_threads: int) -> Iterator[Callabl
     """What runs one batch, in evaluation mode; the module is as it was afterwards."""
     torch = torch_library()
     net = network if isinstance(network, Network) else from_torch(network)
-    module, handles = module_of(net), []
+    module, handles = module_of(net) if net is network else network, []
     modes = [(part, part.training) for part in module.modules()]
     threads, fast = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     try:
