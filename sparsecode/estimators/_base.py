@@ -77,14 +77,17 @@ def check_samples_in_blocks(estimator: Transformer, X: Any, *, reset: bool) -> A
 
 
 def in_blocks(estimator: Transformer, method: Callable[[Any], Any], X: Any) -> Any:
-    """The Dask array of what a method of a fitted estimator makes of the blocks of a Dask array."""
+    """The Dask array of what a method of a fitted estimator makes of the blocks of a Dask array.
+
+    What `method` is bound to travels.
+    """
     X = check_samples_in_blocks(estimator, X, reset=False)
     return _of_blocks(method, X)
 
 
-def inverse_of_blocks(estimator: Any, codes: Any) -> Any:
-    """`inverse_transform` of a Dask array of codes, block by block."""
-    return _of_blocks(estimator.inverse_transform, check_blocks(codes, "codes"))
+def inverse_of_blocks(method: Callable[[Any], Any], codes: Any) -> Any:
+    """Signals of a Dask array of codes, block by block."""
+    return _of_blocks(method, check_blocks(codes, "codes"))
 
 
 def _of_blocks(method: Callable[[Any], Any], X: Any) -> Any:

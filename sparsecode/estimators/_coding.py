@@ -238,7 +238,7 @@ class SparseCoder(Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            return inverse_of_blocks(self, X)
+            return inverse_of_blocks(self.inverse_transform, X)
         if self.split_sign:
             n = self.n_components_
             X = check_codes(X, "codes", 2 * n)

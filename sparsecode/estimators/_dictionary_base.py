@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sparsecode._dask import is_dask
 from sparsecode._validation import check_bool, check_int, check_missing_values
 from sparsecode.estimators._base import (
     Transformer,
-    in_blocks,
+    check_samples_in_blocks,
     inverse_of_blocks,
     synthesize,
     validated,
@@ -110,8 +111,9 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            return in_blocks(self, self.transform, X)
-        X = self._checked(X, reset=False)
+            X = check_samples_in_blocks(self, X, reset=False)
+        else:
+            X = self._checked(X, reset=False)
         return sparse_encode(
             X,
             self.components_.astype(X.dtype, copy=False),
@@ -141,7 +143,7 @@ class DictionaryLearner(CallbackSupportMixin, Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            return inverse_of_blocks(self, X)
+            return inverse_of_blocks(partial(synthesize, components=self.components_), X)
         return synthesize(X, self.components_)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:

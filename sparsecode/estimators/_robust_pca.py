@@ -14,12 +14,10 @@ from sparsecode._mapped import row_tiles
 from sparsecode._scaling import magnitude
 from sparsecode._validation import check_int, check_matrix, check_real
 from sparsecode.estimators._base import check_samples_in_blocks
-from sparsecode.estimators._robust_subspace import RobustSubspace
+from sparsecode.estimators._robust_subspace import FITTED, RobustSubspace
 from sparsecode.estimators._splits import method_of
 
 __all__ = ["RobustPCA"]
-
-FITTED = ("low_rank_", "sparse_", "_online", "n_samples_seen_")  # by some methods, not by others
 
 
 def _is_online(model: RobustPCA) -> bool:

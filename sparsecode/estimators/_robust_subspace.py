@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +25,7 @@ from sparsecode.solvers.projection import Keep, RobustRows, project_rows
 # that part right to 1e-7 of the row, whichever rows are solved together with it.
 TRANSFORM_TOL = 1e-14
 TRANSFORM_MAX_ITER = 10_000
+FITTED = ("low_rank_", "sparse_", "_online", "n_samples_seen_")  # by some methods, not by others
 
 
 class RobustSubspace(Transformer):
@@ -47,7 +50,7 @@ class RobustSubspace(Transformer):
             The coordinates :math:`z`.
         """
         if is_dask(X):
-            return in_blocks(self, self.transform, X)
+            return in_blocks(self, self._lean().transform, X)
         X = self._rows(X)
         z = np.empty((len(X), self.rank_), X.dtype)
 
@@ -72,7 +75,7 @@ class RobustSubspace(Transformer):
         """
         check_is_fitted(self)
         if is_dask(X):
-            return inverse_of_blocks(self, X)
+            return inverse_of_blocks(partial(synthesize, components=self.components_), X)
         return synthesize(X, self.components_)
 
     def decompose(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +95,9 @@ class RobustSubspace(Transformer):
             where an entry is missing, for which `low_rank` has a value.
         """
         if is_dask(X):
-            parts = [lambda block, i=i: self.decompose(block)[i] for i in range(2)]
-            return in_blocks(self, parts[0], X), in_blocks(self, parts[1], X)
+            lean, n_features = self._lean(), X.shape[1]
+            both = in_blocks(self, lambda block: np.hstack(lean.decompose(block)), X)
+            return both[:, :n_features], both[:, n_features:]
         X = self._rows(X)
         low_rank, sparse = np.empty(X.shape, X.dtype), np.empty(X.shape, X.dtype)
 
@@ -119,7 +123,7 @@ class RobustSubspace(Transformer):
             count.
         """
         if is_dask(X):
-            return in_blocks(self, self.score_samples, X)
+            return in_blocks(self, self._lean().score_samples, X)
         X = self._rows(X)
         scores = np.empty(len(X))
 
@@ -128,6 +132,14 @@ class RobustSubspace(Transformer):
 
         self._project(X, keep)
         return scores
+
+    def _lean(self) -> Self:
+        """Without what is known of the training data alone: it would travel with every task."""
+        check_is_fitted(self)
+        lean = copy.copy(self)
+        for name in FITTED:
+            lean.__dict__.pop(name, None)
+        return lean
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

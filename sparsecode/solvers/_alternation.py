@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 
 from sparsecode._validation import check_int, check_real
 from sparsecode.solvers._learning import with_atoms
@@ -82,6 +83,12 @@ def nonnegative_atoms(gram: np.ndarray, correlation: np.ndarray, D: np.ndarray) 
         step = (correlation[k] - gram[k] @ fitted) / gram[k, k]
         fitted[k] = np.maximum(fitted[k] + step, 0)
     return fitted.astype(D.dtype)
+
+
+def rescaled(codes: sp.csr_array, factors: np.ndarray) -> sp.csr_array:
+    """The coefficients of each atom times its factor; the pattern is shared."""
+    data = codes.data * factors[codes.indices]
+    return sp.csr_array((data, codes.indices, codes.indptr), shape=codes.shape)
 
 
 def to_unit_norm(fitted: np.ndarray, D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

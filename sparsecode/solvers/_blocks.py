@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from sparsecode._dask import check_blocks, computed, row_blocks
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._validation import check_array
 from sparsecode.solvers._learning import energy_of
+
+Sums = TypeVar("Sums", bound=tuple[Any, ...])
 
 
 class _Look(NamedTuple):
@@ -69,6 +71,11 @@ def in_units(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:
     """The rows of a block, which a first look has checked, in units and in C order."""
     X = np.asarray(block).astype(dtype, copy=False)
     return np.ascontiguousarray(to_units(X, unit))
+
+
+def added(parts: Sequence[Sums]) -> Sums:
+    """Named tuples of sums, added up."""
+    return type(parts[0])(*(sum(terms[1:], start=terms[0]) for terms in zip(*parts, strict=True)))
 
 
 def _look(block: np.ndarray) -> _Look:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,9 +21,10 @@ from sparsecode.solvers._alternation import (
     alternate,
     least_squares_atoms,
     nonnegative_atoms,
+    rescaled,
     to_unit_norm,
 )
-from sparsecode.solvers._blocks import Blocks, in_units
+from sparsecode.solvers._blocks import Blocks, added, in_units
 from sparsecode.solvers._learning import (
     Coding,
     Resumable,
@@ -103,7 +105,7 @@ def mod_of_blocks(
         callback=callback, name="mod",
     )  # fmt: skip
     codes, factors = last.codes
-    scaled = tasks(_rescaled, codes, factors, blocks.unit)
+    scaled = tasks(_as_given, codes, factors, blocks.unit)
     return DictionaryResult(
         dictionary=last.D,
         codes=blocks.array_of(scaled, sp.csr_array((1, len(last.D)), dtype=blocks.dtype)),
@@ -119,9 +121,10 @@ def _alternation(learner: BlockLearner) -> Iterator[Iterate]:
         fit = nonnegative_atoms
     D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
-        codes = persisted(_coded, blocks.tasks, *units, coding, D)
+        coded = persisted(_coded, blocks.tasks, *units, coding, D)
+        sums = reduce_rows(itemgetter(1), added, coded)
+        codes = persisted(itemgetter(0), coded)
         pairs = list(zip(blocks.tasks, codes, strict=True))
-        sums = reduce_rows(_summed, _added, pairs, *units)
         D, factors = to_unit_norm(fit(sums.A, sums.B, D), D)
         poor, coherence = poor_atoms(D, sums.uses)
         places = [np.flatnonzero(part) for part in np.split(taken, blocks.starts[1:])]
@@ -170,9 +173,9 @@ def _first_atoms(
     return first_atoms(X, shape, kind, rng, positive=positive)
 
 
-def _rescaled(codes: sp.csr_array, factors: np.ndarray, unit: float) -> sp.csr_array:
-    codes = codes.copy()
-    codes.data = from_units(codes.data * factors[codes.indices], unit, name="codes")
+def _as_given(codes: sp.csr_array, factors: np.ndarray, unit: float) -> sp.csr_array:
+    codes = rescaled(codes, factors)
+    codes.data = from_units(codes.data, unit, name="codes")
     return codes
 
 
@@ -199,17 +202,11 @@ def _stacked_triangles(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def _coded(
     block: np.ndarray, dtype: np.dtype, unit: float, coding: Coding, D: np.ndarray
-) -> sp.csr_array:
-    return coding.codes(in_units(block, dtype, unit), D, 1, missing=False)
-
-
-def _summed(block: np.ndarray, codes: sp.csr_array, dtype: np.dtype, unit: float) -> _Sums:
-    A, B = moments(in_units(block, dtype, unit), codes, 1)
-    return _Sums(A, B, np.bincount(codes.indices, minlength=codes.shape[1]))
-
-
-def _added(parts: Sequence[_Sums]) -> _Sums:
-    return _Sums(*(sum(terms[1:], start=terms[0]) for terms in zip(*parts, strict=True)))
+) -> tuple[sp.csr_array, _Sums]:
+    X = in_units(block, dtype, unit)
+    codes = coding.codes(X, D, 1, missing=False)
+    A, B = moments(X, codes, 1)
+    return codes, _Sums(A, B, np.bincount(codes.indices, minlength=len(D)))
 
 
 def _left(
@@ -225,7 +222,7 @@ def _left(
     n_worst: int,
 ) -> _Left:
     """`taken` are places in the block of signals that have become atoms."""
-    signals, codes = _signals(block, dtype, unit), _rescaled(codes, factors, 1.0)
+    signals, codes = _signals(block, dtype, unit), rescaled(codes, factors)
     energies = signals.energies(codes, D, 1)
     away = np.zeros(len(energies), dtype=bool)
     away[taken] = True

@@ -153,10 +153,12 @@ def passes(
             atoms.add(c, x, 1.0)
             weights[i], n_rows = 1.0, n_rows + len(x) * (n_pass == 0)
             atoms.descend(coding.positive, rows.n_batches)
-            taken[rows_i], replaced, coherence = atoms.repair(x, R, taken[rows_i], coding)
+            energies[rows_i], energy_i = squared_rows(R), energy_of(R)
+            taken[rows_i], replaced, coherence = atoms.repair(
+                x, energies[rows_i], taken[rows_i], coding
+            )
             codes[i : i + 1] = [sp.csr_array(c)]
             uses += np.count_nonzero(c, axis=0)
-            energies[rows_i], energy_i = squared_rows(R), energy_of(R)
             energy, n_replaced = energy + energy_i, n_replaced + replaced
             cost += coding.objective(energy_i, codes[i])
         leading = n_pass == 0 or cost <= objective
@@ -240,11 +242,10 @@ class Atoms:
             self.velocity += self.D - before
 
     def repair(
-        self, x: np.ndarray, R: np.ndarray, taken: np.ndarray, coding: Coding
+        self, x: np.ndarray, energies: np.ndarray, taken: np.ndarray, coding: Coding
     ) -> tuple[np.ndarray, int, float]:
         """Atoms out of use, and the later of two that are alike, become rows of the batch."""
         uses = np.diag(self.A) > self.floor
-        energies = squared_rows(R)
         D, taken, n_replaced, coherence = repaired(
             x, self.D, energies, uses, taken, coding.positive
         )

@@ -6,7 +6,7 @@ The inexact augmented Lagrange multiplier method (Lin, Chen and Ma, 2010), resta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import scipy.linalg
 from sparsecode._dask import persisted, reduce_rows, tasks
 from sparsecode._scaling import from_units
 from sparsecode._validation import check_int, check_real
-from sparsecode.solvers._blocks import Blocks, in_units
+from sparsecode.solvers._blocks import Blocks, added, in_units
 from sparsecode.solvers._result import SplitResult
 from sparsecode.solvers._run import Callback, run
 from sparsecode.solvers._split import GAP
@@ -112,20 +112,21 @@ def _zero(blocks: Blocks) -> _Split:
 def _multipliers(blocks: Blocks, alpha: float, tol: float, size: float) -> Iterator[_Split]:
     units = (blocks.dtype, blocks.unit)
     parts = persisted(_nothing, blocks.tasks, *units)
-    sums = reduce_rows(_sums, _added, parts)
+    sums = reduce_rows(_sums, added, parts)
     values = scipy.linalg.eigvalsh(sums.moment)
     norm = float(np.sqrt(max(values[-1], 0.0)))
-    largest = reduce_rows(_largest_entry, _largest, parts)
+    of_all: Callable[[Sequence[float]], float] = max
+    largest = reduce_rows(_largest_entry, of_all, parts)
     mu = first = 1.25 / norm
     growth, ceiling = 1.5, CEILING * first
     parts = persisted(_first_multiplier, parts, max(norm, largest / alpha), mu)
-    sums = reduce_rows(_sums, _added, parts)
+    sums = reduce_rows(_sums, added, parts)
     while True:
         singular_values, Vt, project = _thresholded(sums.moment, 1 / mu)
         following = min(growth * mu, ceiling)
         pairs = list(zip(blocks.tasks, parts, strict=True))
         parts = persisted(_stepped, pairs, *units, project, alpha, mu, following)
-        sums = reduce_rows(_sums, _added, parts)
+        sums = reduce_rows(_sums, added, parts)
         residual, gap = float(np.sqrt(sums.energy)) / size, np.inf
         if residual <= tol:
             gap = _relative_gap(blocks, parts, alpha, singular_values)
@@ -134,7 +135,7 @@ def _multipliers(blocks: Blocks, alpha: float, tol: float, size: float) -> Itera
         yield _Split(parts, following, values, Vt, residual, sums.absolute, gap)
         if residual <= tol:  # what follows is a step of the method started again
             parts = persisted(_restarted, parts, 1 / first - 1 / following)
-            sums = reduce_rows(_sums, _added, parts)
+            sums = reduce_rows(_sums, added, parts)
             following, growth = first, 1 + (growth - 1) / 2
         mu = following
 
@@ -203,17 +204,8 @@ def _sums(parts: _Parts) -> _Sums:
     return _Sums(M.T @ M, parts.energy, parts.absolute)
 
 
-def _added(parts: Sequence[_Sums]) -> _Sums:
-    moment = sum((each.moment for each in parts[1:]), start=parts[0].moment)
-    return _Sums(moment, sum(each.energy for each in parts), sum(each.absolute for each in parts))
-
-
 def _largest_entry(parts: _Parts) -> float:
     return float(np.abs(parts.M).max())
-
-
-def _largest(values: Sequence[float]) -> float:
-    return max(values)
 
 
 def _gap_sums(

@@ -11,8 +11,15 @@ import scipy.sparse as sp
 from sparsecode._dask import is_dask
 from sparsecode._docs import documented
 from sparsecode._validation import check_option, check_unused
-from sparsecode.solvers._alternation import Iterate, alternate, least_squares_atoms, to_unit_norm
-from sparsecode.solvers._learning import Learner, moments, repaired, squared_rows
+from sparsecode.solvers._alternation import (
+    Iterate,
+    alternate,
+    least_squares_atoms,
+    nonnegative_atoms,
+    rescaled,
+    to_unit_norm,
+)
+from sparsecode.solvers._learning import Learner, Signals, moments, repaired, squared_rows
 from sparsecode.solvers._learning_blocks import BlockLearner, mod_of_blocks
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback
@@ -228,11 +235,12 @@ def _swept(learner: Learner, D: np.ndarray, codes: sp.csr_array, n_passes: int) 
 
 def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Updated:
     """All atoms at once, then to unit norm."""
-    signals = learner.signals
-    if learner.coding.positive:
-        fitted = _descended(learner, D, codes)
-    elif signals.observed is None:
-        fitted = least_squares_atoms(*moments(signals.X, codes, learner.n_threads), D)
+    signals, positive = learner.signals, learner.coding.positive
+    if signals.observed is None:
+        fit = nonnegative_atoms if positive else least_squares_atoms
+        fitted = fit(*moments(signals.X, codes, learner.n_threads), D)
+    elif positive:
+        fitted = _descended(signals, signals.observed, D, codes)
     else:  # each feature is seen by signals of its own
         fitted = np.empty_like(D)
         for f, seen in enumerate(signals.observed.T):
@@ -240,20 +248,20 @@ def _least_squares(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> _Upd
             gram, correlation = (C.T @ C).toarray(), C.T @ signals.X[seen, f : f + 1]
             fitted[:, f : f + 1] = least_squares_atoms(gram, correlation, D[:, f : f + 1])
     new, factors = to_unit_norm(fitted, D)
-    scaled = codes.copy()
-    scaled.data = codes.data * factors[codes.indices]
+    scaled = rescaled(codes, factors)
     return _Updated(new, scaled, signals.energies(scaled, new, learner.n_threads))
 
 
-def _descended(learner: Learner, D: np.ndarray, codes: sp.csr_array) -> np.ndarray:
-    """Each entry of each atom to its minimum in turn, on what was observed; none below zero."""
-    signals, C = learner.signals, codes.tocsc()
-    fitted, R = D.copy(), signals.residual(codes, D)
+def _descended(
+    signals: Signals, observed: np.ndarray, D: np.ndarray, codes: sp.csr_array
+) -> np.ndarray:
+    """`nonnegative_atoms` on what was observed, which no moments of all signals know."""
+    fitted, R, C = D.copy(), signals.residual(codes, D), codes.tocsc()
     for k in range(len(D)):
         users, g = C.indices[C.indptr[k] : C.indptr[k + 1]], C.data[C.indptr[k] : C.indptr[k + 1]]
         if users.size == 0:
             continue
-        seen = np.ones((users.size, 1)) if signals.observed is None else signals.observed[users]
+        seen = observed[users]
         weight = (g * g) @ seen
         step = np.divide(g @ R[users], weight, out=np.zeros_like(D[k]), where=weight > 0)
         moved = np.maximum(fitted[k] + step, 0)
