@@ -43,8 +43,23 @@ class ConstrainedResult(Result):
     n_products: int
 
 
+class InUnits:
+    """What has a unit of the matrix and one of the signal: numbers there and back."""
+
+    matrix_unit: float
+    signal_unit: float
+
+    def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
+        """A number in units, of that power of the two units."""
+        return scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
+
+    def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
+        """The number in the caller's units."""
+        return scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
+
+
 @dataclass(frozen=True)
-class ConstrainedProblem:
+class ConstrainedProblem(InUnits):
     """The data in units: `A` and `y` as given are ``matrix_unit * A`` and ``signal_unit * y``."""
 
     A: Products
@@ -78,14 +93,6 @@ class ConstrainedProblem:
         y = to_units(y, signal_unit)
         return cls(products, y, matrix_unit, signal_unit, answer_dtype(given, y.dtype))
 
-    def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """A number in units, of that power of the two units."""
-        return scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
-
-    def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """The number in the caller's units."""
-        return scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
-
     def numbers_as_given(self, found: dict[str, float]) -> dict[str, float]:
         """What `certificate` says, in the caller's units."""
         objective, gap = (self.as_given(found[name], 1, -1) for name in ("objective", "dual_gap"))
@@ -102,7 +109,7 @@ class ConstrainedProblem:
             raise ValueError(f"init has shape {init.shape}; the coefficients have shape {(n,)}")
         init = init.astype(self.y.dtype)
         init = from_units(init, 1 / self.signal_unit, self.matrix_unit, name="init")
-        return init if self.A.weights is None else init * self.A.weights
+        return self.A.weighted(init)
 
     def result(
         self,
@@ -111,8 +118,7 @@ class ConstrainedProblem:
         dual_unit: tuple[int, int],
         ending: dict[str, Any],
     ) -> ConstrainedResult:
-        x = x if self.A.weights is None else x / self.A.weights
-        x = from_units(x, self.signal_unit, 1 / self.matrix_unit, name="x")
+        x = from_units(self.A.plain(x), self.signal_unit, 1 / self.matrix_unit, name="x")
         dual = dual * self.as_given(1.0, *dual_unit)
         return ConstrainedResult(
             x=x.astype(self.dtype, copy=False),
@@ -122,13 +128,16 @@ class ConstrainedProblem:
         )
 
 
-def certificate(point: Point, y: np.ndarray, sigma: float, scale: float) -> dict[str, float]:
-    """Of the least l1 norm within a residual: `dual` obeys ``|A^* dual| <= 1``.
+def excess_of(length: float, sigma: float, size: float, tol: float) -> float:
+    """By how much a residual exceeds `sigma`, relative to it; to the signal if it is tiny."""
+    scale = sigma if sigma >= tol * size and sigma > 0 else size
+    return max(length - sigma, 0.0) / scale if scale > 0 else 0.0
 
-    The excess of the residual is relative to `scale`.
-    """
+
+def certificate(point: Point, y: np.ndarray, sigma: float, tol: float) -> dict[str, float]:
+    """Of the least l1 norm within a residual: `dual` obeys ``|A^* dual| <= 1``."""
     length, objective = norm(point.residual), float(np.sum(np.abs(point.x)))
-    excess = max(length - sigma, 0.0) / scale if scale > 0 else 0.0
+    excess = excess_of(length, sigma, norm(y), tol)
     # By Fenchel and Young: terms that are none of them negative where the constraint holds.
     fit = inner(y - point.residual, point.dual)
     slack = sigma * norm(point.dual) - inner(point.residual, point.dual)

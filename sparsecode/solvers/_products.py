@@ -19,12 +19,11 @@ class Products:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """``A x``."""
-        return self.forward_plain(x if self.weights is None else x / self.weights)
+        return self.forward_plain(self.plain(x))
 
     def backward(self, r: np.ndarray) -> np.ndarray:
         """``A^* r``."""
-        product = self.backward_plain(r)
-        return product if self.weights is None else product / self.weights
+        return self.plain(self.backward_plain(r))
 
     def forward_plain(self, x: np.ndarray) -> np.ndarray:
         """The product without the weights."""

@@ -59,7 +59,7 @@ def message_passing(
     delta = m / n
     scale = minimax_threshold(delta)
     factor = scale * (START if sigma > 0 else EXACT_START)
-    multiples = 1.0 if A.weights is None else A.weights / np.median(A.weights)
+    multiples = _multiples(A)
     x = A.plain(x)
     Ax, best, dual, last = A.forward_plain(x), -np.inf, np.zeros_like(y), norm(y)
     mark, lowest, worth = PATIENCE, np.inf, np.inf
@@ -103,7 +103,7 @@ def splitting(A: Products, y: np.ndarray, c: float) -> Iterator[Point]:
     """
     v = A.backward_plain(y) / c
     threshold = float(np.mean(np.abs(v)))
-    multiples = 1.0 if A.weights is None else A.weights / np.median(A.weights)
+    multiples = _multiples(A)
     Av, best, dual = y, -np.inf, np.zeros_like(y)
     for n_iter in count():
         x = soft_threshold(v, threshold * multiples)
@@ -127,3 +127,8 @@ def _denoised(seen: np.ndarray, threshold: Any) -> tuple[np.ndarray, float]:
         inverse = np.divide(1, np.abs(seen), out=np.zeros(seen.size), where=kept != 0)
         slopes -= 0.5 * float(np.sum(threshold * inverse))
     return kept, min(slopes / seen.size, 0.99)
+
+
+def _multiples(A: Products) -> Any:
+    """What the threshold of each coefficient is, over a usual one."""
+    return 1.0 if A.weights is None else A.weights / np.median(A.weights)

@@ -7,7 +7,6 @@ and, below them, weighted coefficients in an orthonormal basis. An array of the 
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any
 
@@ -154,8 +153,3 @@ class Variation:
         spectrum[values == 0] = 0
         spectrum /= np.where(values > 0, values, 1)
         return self.forward(self.grid.back(spectrum))
-
-
-def size_of(shape: Shape) -> int:
-    """The number of entries."""
-    return math.prod(shape)

@@ -53,7 +53,10 @@ class Method:
         if norm(y) <= (sigma or 0.0):
             nothing = variation.forward(np.zeros_like(x))
             return cls(repeat(Image(np.zeros_like(x), nothing, 0 * y)), _as_they_are)
-        for grid in (variation.grid, Grid(variation.shape, "periodic", y.dtype)):
+        grids = [variation.grid]
+        if variation.boundary != "periodic":
+            grids.append(Grid(variation.shape, "periodic", y.dtype))
+        for grid in grids:
             if (whole := diagonal(A, y, sigma, grid)) is not None:
                 rho = _first_rho(variation, whole.best(), alpha)
                 work = variation.on(grid)

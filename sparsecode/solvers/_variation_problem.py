@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._scaling import magnitude, scaled, to_units, unit_of
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode.solvers._constrained_problem import InUnits, excess_of
 from sparsecode.solvers._problem import divided, size_of_matrix
 from sparsecode.solvers._products import Products, inner, norm
 from sparsecode.solvers._variation import Variation
@@ -36,7 +37,7 @@ class Dual(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(InUnits):
     """The data in units, without what a constant image explains.
 
     `A` and `y` as given are ``matrix_unit * A`` and ``signal_unit * (y + constant * ones)``, where
@@ -66,14 +67,6 @@ class Data:
         if norm(rest) <= ROUNDING * float(np.finfo(y.dtype).eps) * norm(y):
             rest = np.zeros_like(y)
         return cls(products, rest, variation, *units, constant, ones, square)
-
-    def in_units(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """A number in units, of that power of the two units."""
-        return scaled(value, self.signal_unit, -per_signal, self.matrix_unit, -per_matrix)
-
-    def as_given(self, value: float, per_signal: int, per_matrix: int) -> float:
-        """The number in the caller's units."""
-        return scaled(value, self.signal_unit, per_signal, self.matrix_unit, per_matrix)
 
     def primal(self, x: np.ndarray) -> Primal:
         """What is measured of an image."""
@@ -138,9 +131,8 @@ class Constrained:
 
     def numbers(self, primal: Primal, dual: Dual) -> dict[str, float]:
         """Objective and certificate, by Fenchel and Young as well."""
-        data, length, size = self.data, norm(primal.residual), norm(self.data.y)
-        scale = self.sigma if self.sigma >= self.tol * size and self.sigma > 0 else size
-        excess = max(length - self.sigma, 0.0) / scale if scale > 0 else 0.0
+        data, length = self.data, norm(primal.residual)
+        excess = excess_of(length, self.sigma, norm(data.y), self.tol)
         gap = max(primal.value - inner(dual.q, primal.Ax), 0.0)
         gap += abs(self.sigma * norm(dual.q) - inner(dual.q, primal.residual))
         nothing = 0.0 if length <= self.sigma else 1.0

@@ -135,10 +135,9 @@ def bpdn(
     x = problem.initial(init)
     if size <= sigma:
         x = np.zeros_like(x)
-    scale = sigma if sigma >= tol * size and sigma > 0 else size
 
     def measure(point: Point) -> dict[str, float]:
-        found = certificate(point, problem.y, sigma, scale)
+        found = certificate(point, problem.y, sigma, tol)
         return problem.numbers_as_given(found)
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_system
+from sparsecode._validation import as_array, check_array, check_system
 from sparsecode.operators import adjoint
 from sparsecode.solvers._cgls import cgls
 from sparsecode.solvers._problem import size_of_matrix
@@ -89,7 +89,7 @@ def debias(
     >>> debias(A, y, shrunk.x).x[[3, 17]].round(6)
     array([ 1., -2.])
     """
-    given = np.asarray(y).dtype
+    given = as_array(y, "y").dtype
     A, y = check_system(A, y)
     masks = _masks(support, A.shape[1], y)
     signals = Signals.in_units(A, y, size_of_matrix(A), None, given)
@@ -105,7 +105,7 @@ def debias(
 def _masks(support: Any, n: int, y: np.ndarray) -> np.ndarray:
     """Which coefficients (n, n_signals) may differ from zero."""
     n_signals = 1 if y.ndim == 1 else y.shape[1]
-    given = np.asarray(support)
+    given = as_array(support, "support")
     if (given.ndim == 1 and given.dtype.kind in "iu") or given.shape == (0,):
         if given.size and (given.min() < 0 or given.max() >= n):
             raise ValueError(f"support has to hold places from 0 to {n - 1}")
@@ -171,8 +171,8 @@ def estimate_noise(x: Any, *, axes: int | tuple[int, ...] | None = None) -> floa
     >>> round(estimate_noise(np.repeat([3.0, 1.0], 5000) + 0.5 * noise), 2)
     0.5
     """
-    ndim = np.ndim(x)
-    x = check_array(x, "x", ndim=max(ndim, 1), allow_complex=True)
+    x = as_array(x, "x")
+    x = check_array(x, "x", ndim=max(x.ndim, 1), allow_complex=True)
     unit = unit_of(magnitude(x), x.dtype)
     d = to_units(x, unit)
     for axis in _axes(axes, x.shape):

@@ -276,7 +276,7 @@ def simultaneous_omp(
            [0., 0.],
            [3., 0.]])
     """
-    dtype = np.asarray(y).dtype
+    dtype = as_array(y, "y").dtype
     A, y = check_system(A, y)
     m, n = A.shape
     limit = min(_limit(n_nonzero_coefs, residual_tol, n), m)

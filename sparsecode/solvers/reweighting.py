@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._validation import check_int, check_real, check_system, check_unused
+from sparsecode._validation import as_array, check_int, check_real, check_system, check_unused
 from sparsecode.penalties import L1
 from sparsecode.solvers._constrained_problem import ConstrainedProblem, certificate
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares, answer_dtype
@@ -165,7 +165,7 @@ def reweighted_l1(
     >>> bool(np.abs(reweighted_l1(A, y).x - x).max() < 1e-4)
     True
     """
-    dtype = np.asarray(y).dtype
+    dtype = as_array(y, "y").dtype
     A, y = check_system(A, y)
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     if epsilon is not None:
@@ -241,9 +241,8 @@ class _Within:
         peak = largest(problem.A.backward(dual) / weights)
         residual = problem.y - problem.A.forward(x)
         point = Point(weights * x, residual, dual / max(peak, 1.0), x)
-        sigma, size = problem.in_units(self.sigma, 1, 0), norm(problem.y)
-        scale = sigma if sigma >= self.tol * size and sigma > 0 else size
-        found = problem.numbers_as_given(certificate(point, problem.y, sigma, scale))
+        sigma = problem.in_units(self.sigma, 1, 0)
+        found = problem.numbers_as_given(certificate(point, problem.y, sigma, self.tol))
         return {**found, "objective": now.penalty}
 
 

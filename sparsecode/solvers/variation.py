@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsecode._scaling import from_units
 from sparsecode._validation import (
+    as_array,
     check_array,
     check_bool,
     check_exactly_one,
@@ -134,6 +135,55 @@ def _initial(init: Any, data: Data) -> np.ndarray | None:
     return x - data.constant
 
 
+def _problem(
+    data: Data, alpha: float | None, sigma: float | None, tol: float
+) -> Penalized | Constrained:
+    """The form whose number is given, in units."""
+    if sigma is not None:
+        return Constrained(data, data.in_units(check_real(sigma, "sigma", low=0), 1, 0), tol)
+    alpha = check_real(alpha, "alpha", low=0, open_low=True)
+    return Penalized(data, in_range(data.in_units(alpha, 1, 1), alpha, data.y.dtype))
+
+
+def _method(problem: Penalized | Constrained, init: np.ndarray | None, tol: float) -> Method:
+    """The quickest method, or an error in the caller's units where nothing fits."""
+    try:
+        return Method.of(problem, init, tol)
+    except Inconsistent as error:
+        least, wanted = (
+            problem.data.as_given(length, 1, 0) for length in (error.args[0], problem.sigma or 0.0)
+        )
+        raise ValueError(
+            f"no image has a residual ||y - A x||_2 of at most {wanted:.6g}: the least residual is "
+            f"{least:.6g}; give a sigma above that"
+        ) from None
+
+
+def _result(
+    problem: Penalized | Constrained,
+    image: Image,
+    dual: Dual,
+    given: np.dtype,
+    joined: bool,
+    ending: dict[str, Any],
+) -> VariationResult:
+    """The answer in the caller's units. `joined`: real parts, then imaginary ones."""
+    data, (per_q, per_p) = problem.data, problem.dual_units
+    x = from_units(image.x + data.constant, data.signal_unit, 1 / data.matrix_unit, name="x")
+    q = dual.q
+    if joined:
+        q = q[: q.size // 2] + 1j * q[q.size // 2 :]
+    numbers: dict[str, Any] = {name: float(ending["history"][name][-1]) for name in NUMBERS}
+    return VariationResult(
+        x=x.astype(answer_dtype(given, x.dtype), copy=False),
+        dual=q * data.as_given(1.0, *per_q),
+        dual_field=dual.p * data.as_given(1.0, *per_p),
+        n_products=data.A.count,
+        **numbers,
+        **ending,
+    )
+
+
 def total_variation(
     A: Any,
     y: Any,
@@ -246,8 +296,8 @@ def total_variation(
     >>> total_variation(None, y, 6, alpha=0.3, tol=1e-9).x.round(3)
     array([0.1, 0.1, 0.1, 1.9, 1.9, 1.9])
     """
-    by_weight = check_exactly_one(alpha=alpha, sigma=sigma) == "alpha"
-    given, shape = np.asarray(y).dtype, check_shape(shape)
+    check_exactly_one(alpha=alpha, sigma=sigma)
+    given, shape = as_array(y, "y").dtype, check_shape(shape)
     A, y = _system(A, y, shape)
     joined = check_bool(real, "real") and np.iscomplexobj(y)
     if joined:
@@ -258,21 +308,8 @@ def total_variation(
     isotropic = check_bool(isotropic, "isotropic")
     data = Data.from_arguments(A, y, Variation(grid, boundary, isotropic, basis, weight))
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
-    problem: Penalized | Constrained
-    if by_weight:
-        alpha = check_real(alpha, "alpha", low=0, open_low=True)
-        problem = Penalized(data, in_range(data.in_units(alpha, 1, 1), alpha, y.dtype))
-    else:
-        sigma = check_real(sigma, "sigma", low=0)
-        problem = Constrained(data, data.in_units(sigma, 1, 0), tol)
-    try:
-        method = Method.of(problem, _initial(init, data), tol)
-    except Inconsistent as error:
-        least = data.as_given(error.args[0], 1, 0)
-        raise ValueError(
-            f"no image has a residual ||y - A x||_2 of at most {sigma:.6g}: the least residual is "
-            f"{least:.6g}; give a sigma above that"
-        ) from None
+    problem = _problem(data, alpha, sigma, tol)
+    method = _method(problem, _initial(init, data), tol)
     best: list[Dual] = []
 
     def measure(image: Image) -> dict[str, float]:
@@ -290,19 +327,4 @@ def total_variation(
         callback=callback,
         name="total_variation",
     )
-    dual_gap, residual, infeasibility = (float(ending["history"][name][-1]) for name in NUMBERS)
-    x = from_units(image.x + data.constant, data.signal_unit, 1 / data.matrix_unit, name="x")
-    q, p = best[0].q, best[0].p
-    if joined:
-        q = q[: q.size // 2] + 1j * q[q.size // 2 :]
-    per_q, per_p = problem.dual_units
-    return VariationResult(
-        x=x.astype(answer_dtype(given, x.dtype), copy=False),
-        dual=q * data.as_given(1.0, *per_q),
-        dual_field=p * data.as_given(1.0, *per_p),
-        n_products=data.A.count,
-        dual_gap=dual_gap,
-        residual=residual,
-        infeasibility=infeasibility,
-        **ending,
-    )
+    return _result(problem, image, best[0], given, joined, ending)
