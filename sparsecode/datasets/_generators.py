@@ -145,8 +145,8 @@ def make_sparse_coded_signals(
         if noise > 0:
             raise ValueError(f"give noise or snr_db, not both; got noise={noise}, snr_db={snr_db}")
     check_bool(sparse_output, "sparse_output")
-    for size in ({"n_samples": n_samples}, {"n_components": n_components}):
-        _check_sizes(**size, n_features=n_features)  # of the codes only the nonzeros are kept
+    _check_sizes(n_samples=n_samples, n_features=n_features)
+    _check_sizes(n_components=n_components, n_features=n_features)  # of the codes only nonzeros
     rng = check_random_state(random_state)
 
     dictionary = rng.standard_normal((n_components, n_features))

@@ -20,6 +20,7 @@ import numpy as np
 
 from sparsecode._validation import check_array, check_real, check_system, check_weights
 from sparsecode.objectives import _formulas
+from sparsecode.objectives._formulas import Values
 from sparsecode.penalties import ConvexPenalty, Penalty, check_penalty
 
 __all__ = [
@@ -31,8 +32,6 @@ __all__ = [
     "pcp_duality_gap",
     "pcp_objective",
 ]
-
-Values = Any
 
 
 def least_squares(residual: np.ndarray) -> Values:
@@ -131,8 +130,7 @@ def dual_point(
     >>> theta
     array([2. , 0.5])
     """
-    residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
-    residual, correlation = _checked_signals(residual, correlation=correlation)
+    residual, correlation = _checked_signals(residual=residual, correlation=correlation)
     alpha = check_real(alpha, "alpha", low=0, open_low=True)
     return _formulas.dual_point(residual, correlation, alpha, check_penalty(penalty, convex=True))
 
@@ -182,9 +180,7 @@ def duality_gap(
     >>> float(duality_gap(y - A @ x, A.T @ (y - A @ x), x, alpha=1.0))
     0.0
     """
-    residual, correlation = _values(residual, "residual"), _values(correlation, "correlation")
-    x = _values(x, "x")
-    residual, correlation, x = _checked_signals(residual, correlation=correlation, x=x)
+    residual, correlation, x = _checked_signals(residual=residual, correlation=correlation, x=x)
     if x.shape != correlation.shape:
         raise ValueError(f"x has shape {x.shape} but correlation {correlation.shape}")
     alpha = check_real(alpha, "alpha", low=0, open_low=True)
@@ -329,16 +325,17 @@ def _values(values: Any, name: str) -> np.ndarray:
     return check_array(values, name, ndim=(1, 2), allow_complex=True)
 
 
-def _checked_signals(residual: np.ndarray, **others: np.ndarray) -> list[np.ndarray]:
+def _checked_signals(**given: Any) -> list[np.ndarray]:
     """As many signals in each, in one common dtype: rounding in two would leave the dual domain."""
-    for name, values in others.items():
+    (first, residual), *others = arrays = [(name, _values(v, name)) for name, v in given.items()]
+    for name, values in others:
         if values.shape[1:] != residual.shape[1:]:
             raise ValueError(
-                f"{name} has shape {values.shape} but residual {residual.shape}: "
+                f"{name} has shape {values.shape} but {first} {residual.shape}: "
                 "both hold one signal a column"
             )
-    dtype = np.result_type(residual, *others.values())
-    return [values.astype(dtype, copy=False) for values in (residual, *others.values())]
+    dtype = np.result_type(*(values for _, values in arrays))
+    return [values.astype(dtype, copy=False) for _, values in arrays]
 
 
 def _check_shapes(**arrays: np.ndarray) -> None:

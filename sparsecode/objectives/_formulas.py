@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecode._coupling import Values
 from sparsecode.operators import adjoint
 from sparsecode.penalties import L1, ConvexPenalty, NuclearNorm, Penalty
-
-Values = Any
 
 
 def inner(u: np.ndarray, v: np.ndarray) -> Values:

@@ -114,13 +114,13 @@ class Coding(NamedTuple):
     def step(self, A: Convolution, at: _Splitting) -> _Splitting:
         """One iteration; the codes are the first rows of ``at.z``."""
         ridge, prox = self.halves(A)
-        return _admm_step(at, ridge, prox, RELAXATION, balance=True)
+        return _admm_step(at, ridge, prox, RELAXATION, balanced=True)
 
     def descent(self, A: Convolution, x: np.ndarray) -> Iterator[np.ndarray]:
         """Codes, one iteration after the other."""
         at, (ridge, prox) = self.start(A, x), self.halves(A)
         while True:
-            at = _admm_step(at, ridge, prox, RELAXATION, balance=True)
+            at = _admm_step(at, ridge, prox, RELAXATION, balanced=True)
             yield at.z[: A.shape[1]]
 
     def halves(self, A: Convolution) -> tuple[Ridge, Ridge]:

@@ -22,6 +22,7 @@ from sparsecode.solvers._tight import tightness
 from sparsecode.solvers._variation import Grid, Variation
 from sparsecode.solvers._variation_fit import Ball, Diagonal, Rows, Tight, diagonal
 from sparsecode.solvers._variation_problem import Constrained, Penalized
+from sparsecode.solvers.splitting import balance
 
 LARGEST = 2000  # the side of a Gram matrix that is diagonalised
 RELAXED = 1.6
@@ -88,15 +89,6 @@ def _first_rho(variation: Variation, x: np.ndarray, alpha: float) -> float:
     """The weight at which the first shrinkage is by a usual difference of `x`."""
     usual = variation.value(variation.forward(x.reshape(variation.shape))) / x.size
     return alpha / usual if usual > 0 else alpha
-
-
-def balance(now: np.ndarray, split: np.ndarray, before: np.ndarray, dual: np.ndarray) -> float:
-    """What brings the relative primal and dual residuals together, at most a factor of 10."""
-    primal = norm((now - split).ravel()) * norm(dual.ravel())
-    change = norm((split - before).ravel()) * max(norm(now.ravel()), norm(split.ravel()))
-    if primal == 0 or change == 0:
-        return 1.0
-    return float(np.clip(np.sqrt(primal / change), 0.1, 10))
 
 
 def with_transform(

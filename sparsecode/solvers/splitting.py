@@ -13,6 +13,7 @@ from sparsecode._validation import check_int, check_real
 from sparsecode.operators import adjoint
 from sparsecode.penalties import Penalty
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
+from sparsecode.solvers._products import norm
 from sparsecode.solvers._result import CodeResult
 from sparsecode.solvers._run import Callback, run
 
@@ -53,7 +54,7 @@ class _Splitting(NamedTuple):
 
 
 def _admm_step(
-    at: _Splitting, ridge: Ridge, prox: Ridge, over_relaxation: float, balance: bool
+    at: _Splitting, ridge: Ridge, prox: Ridge, over_relaxation: float, balanced: bool
 ) -> _Splitting:
     """One iteration; `ridge` and `prox` take a point and `rho`."""
     z, u, rho, n_iter, adapt_at = at
@@ -62,8 +63,8 @@ def _admm_step(
     relaxed = over_relaxation * x + (1 - over_relaxation) * z
     z = prox(relaxed + u, rho)
     u = u + relaxed - z
-    if balance and n_iter == adapt_at:
-        factor = _balance(x, z, z_old, u)
+    if balanced and n_iter == adapt_at:
+        factor = balance(x, z, z_old, u)
         rho, u = rho * factor, u / factor
         adapt_at += max(10, adapt_at // 2)  # ever rarer, so that it converges
     return _Splitting(z, u, rho, n_iter, adapt_at)
@@ -74,24 +75,24 @@ def _admm(
     prox: Ridge,
     rho: float,
     over_relaxation: float,
-    balance: bool,
+    balanced: bool,
     z: np.ndarray,
     multiplier: np.ndarray,
 ) -> Iterator[np.ndarray]:
     """`multiplier` is ``A^* (y - A z)`` at the start."""
     at = _Splitting(z, multiplier / rho, rho)
     while True:
-        at = _admm_step(at, ridge, prox, over_relaxation, balance)
+        at = _admm_step(at, ridge, prox, over_relaxation, balanced)
         yield at.z
 
 
-def _balance(x: np.ndarray, z: np.ndarray, z_old: np.ndarray, u: np.ndarray) -> float:
+def balance(now: np.ndarray, split: np.ndarray, before: np.ndarray, dual: np.ndarray) -> float:
     """What brings the relative primal and dual residuals together, at most a factor of 10."""
-    primal = np.linalg.norm(x - z) * np.linalg.norm(u)
-    dual = np.linalg.norm(z - z_old) * max(np.linalg.norm(x), np.linalg.norm(z))
-    if primal == 0 or dual == 0:
+    primal = norm((now - split).ravel()) * norm(dual.ravel())
+    change = norm((split - before).ravel()) * max(norm(now.ravel()), norm(split.ravel()))
+    if primal == 0 or change == 0:
         return 1.0
-    return float(np.clip(np.sqrt(primal / dual), 0.1, 10))
+    return float(np.clip(np.sqrt(primal / change), 0.1, 10))
 
 
 @documented
