@@ -9,18 +9,16 @@ threads: they hardly depend on what else it has to do.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import FIELDS, HERE, ROUNDS, Case, Row, load, problem, python, write
+from measure import ROUNDS, Case, Row, load, measured, problem, python
 
 from sparsecode.datasets import load_image_patches
 from sparsecode.solvers import ksvd, online_dictionary_learning, sparse_encode
@@ -155,21 +153,5 @@ WORKS: dict[str, Callable[[bool], list[Row]]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("works", nargs="*", metavar="work", help=", ".join(WORKS))
-    parser.add_argument("--tiny", action="store_true", help="small data: only to see that it runs")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder")
-    given = parser.parse_args()
-    unknown = set(given.works) - set(WORKS)
-    if unknown:
-        parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
-    warnings.simplefilter("ignore")
-    given.output.mkdir(parents=True, exist_ok=True)
-    for name in given.works or WORKS:
-        print(f"{name} ...", flush=True)
-        write(given.output / f"{name}.csv", FIELDS, WORKS[name](given.tiny))
-
-
 if __name__ == "__main__":
-    main()
+    measured(__doc__, WORKS)

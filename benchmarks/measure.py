@@ -485,21 +485,27 @@ def write(path: Path, fields: list[str], rows: list[Row]) -> None:
             writer.writerow(short)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("works", nargs="*", metavar="work", help=", ".join(WORKS))
+def measured(doc: str | None, works: dict[str, Callable[[bool], list[Row]]]) -> Path:
+    """Measure what the command line asks for; the folder of the results."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("works", nargs="*", metavar="work", help=", ".join(works))
     parser.add_argument("--tiny", action="store_true", help="small data: only to see that it runs")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder")
     given = parser.parse_args()
-    unknown = set(given.works) - set(WORKS)
+    unknown = set(given.works) - set(works)
     if unknown:
-        parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(WORKS)}")
+        parser.error(f"no such work: {', '.join(sorted(unknown))}; there are {', '.join(works)}")
     warnings.simplefilter("ignore")  # what counts is the gap that is evaluated
     given.output.mkdir(parents=True, exist_ok=True)
-    for name in given.works or WORKS:
+    for name in given.works or works:
         print(f"{name} ...", flush=True)
-        write(given.output / f"{name}.csv", FIELDS, WORKS[name](given.tiny))
-    write(given.output / "machine.csv", ["what", "is"], machine())
+        write(given.output / f"{name}.csv", FIELDS, works[name](given.tiny))
+    output: Path = given.output
+    return output
+
+
+def main() -> None:
+    write(measured(__doc__, WORKS) / "machine.csv", ["what", "is"], machine())
 
 
 if __name__ == "__main__":

@@ -454,7 +454,7 @@ def evolution(rows: list[Row]) -> str:
 def tables(results: Results) -> str:
     """All of them, as they stand between the two comments in the README."""
     machine = ", ".join(f"{row['what']} {row['is']}" for row in results.get("machine", []))
-    parts = [f"Measured on: {machine}."]
+    parts = [f"The latest of them were measured on: {machine}."]
     if any(work in results for work, *_ in CLAIMS):
         parts.append(claims(results))
     for work, (title, metric) in TITLES.items():

@@ -146,7 +146,7 @@ def test_what_is_no_number_or_does_not_fit_is_named(name, argument, wrong) -> No
     function, given = CALLS[name]
     function(**given)
     if name == "least_squares" and np.shape(wrong) == (2, 7):
-        return
+        pytest.skip("half the square is that of any shape")
     with pytest.raises((TypeError, ValueError), match=rf"\b{argument}\b"):
         function(**given | {argument: wrong})
 

@@ -99,7 +99,9 @@ def test_a_wrong_parameter_of_the_search(parameters, message) -> None:
 
 
 def test_as_many_jobs_as_there_are_folds_are_enough() -> None:
-    LassoCV(alphas=3, cv=2, n_jobs=2**40).fit(X, y)
+    few, many = (LassoCV(alphas=3, cv=2, n_jobs=n).fit(X, y) for n in (1, 2**40))
+    np.testing.assert_array_equal(many.mse_path_, few.mse_path_)
+    np.testing.assert_array_equal(many.coef_, few.coef_)
 
 
 def test_a_share_that_is_as_good_as_zero() -> None:

@@ -55,7 +55,7 @@ def data(kind="d", m=M, n=N):
 def test_one_measurement_or_as_many_as_unknowns(name, form, shape) -> None:
     A, y, _ = data(m=shape[0], n=shape[1])
     if name == "group lasso" and shape[1] != N:
-        return
+        pytest.skip("its groups are of N entries")
     if name in GAUSSIAN and shape[0] == 1:  # the noise is not Gaussian, and may never settle
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -75,9 +75,11 @@ def test_one_measurement_or_as_many_as_unknowns(name, form, shape) -> None:
 @pytest.mark.parametrize("form", [np.asarray, aslinearoperator])
 @pytest.mark.parametrize("kind", "dD")
 def test_the_signal_without_nonzeros(name, form, kind) -> None:
-    if kind == "D" and name in GAUSSIAN:
-        return
     A, y, _ = data(kind)
+    if kind == "D" and name in GAUSSIAN:
+        with pytest.raises(ValueError, match="real"):
+            SOLVERS[name](form(A), 0 * y)
+        return
     result = SOLVERS[name](form(A), 0 * y)
     assert result.converged
     assert result.objective == result.certificate == 0

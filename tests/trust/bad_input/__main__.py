@@ -9,7 +9,7 @@ from pathlib import Path
 from .entries import JUDGED, REGISTRY
 from .judge import GOOD
 from .pool import LIMIT, Verdict, run
-from .report import counts, page, table
+from .report import COLUMNS, counts, page, table
 
 PAGE = Path(__file__).parents[3] / "docs" / "user_guide" / "bad_input_table.inc"
 
@@ -34,6 +34,8 @@ def main() -> None:
     rows = counts(verdicts)
     print(table(rows))
     print(f"{time.perf_counter() - started:.0f} s")
+    if any(verdict.outcome not in COLUMNS for verdict in verdicts):
+        raise SystemExit("the judge itself failed; the lines above say where")
     if options.write:
         PAGE.write_text(page(rows), encoding="utf-8")
 

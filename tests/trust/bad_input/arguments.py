@@ -118,9 +118,8 @@ class Function(Argument):
 
 @dataclass(frozen=True, kw_only=True)
 class Path(Argument):
-    """A file; `reads`: it has to be there."""
+    """A file."""
 
-    reads: bool = True
     none: bool = False
 
 
@@ -130,4 +129,3 @@ class Thing(Argument):
 
     none: bool = False
     strings: bool = False  # a name, a title or a list of such is legal
-    mapping: bool = False

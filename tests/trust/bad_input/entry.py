@@ -34,8 +34,6 @@ COMMON: dict[str, Argument] = {
     "alpha": Number(low=0, open_low=True, none=True),
     "alpha_ratio": Number(low=0, high=1, open_low=True, none=True),
     "residual_tol": Number(low=0, none=True),
-    "damping": Number(low=0),
-    "max_bytes": kinds.Count(),
     "algorithm": Option(),
     "boundary": Option(),
     "multichannel": Flag(),

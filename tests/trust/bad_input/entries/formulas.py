@@ -106,7 +106,7 @@ theory = [
                               constrained=True, optional=True),
                  "n_trials": Count(value=2), "success_tol": Number(low=0),
                  "random_state": Count(value=0, low=0), "n_jobs": Thing(none=True),
-                 "path": Path(none=True, reads=False)},
+                 "path": Path(none=True)},
           answers=lambda found: {"successes": found.n_successes}),
 ]  # fmt: skip
 
