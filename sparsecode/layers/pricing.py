@@ -25,7 +25,7 @@ from sparsecode.layers.factorizations import (
     lost_part,
     output_error,
 )
-from sparsecode.layers.factorizations._base import all_finite, computing_dtype, second_moment
+from sparsecode.layers.factorizations._base import all_finite, second_moment
 
 LARGE = 2**16  # entries: from there on rough fits are rougher
 # Of such a layer, so many rows or entries, whichever are more, stand for all.
@@ -205,7 +205,7 @@ class _Sample:
 
     def _fit(self, task: Task, W: np.ndarray) -> Factorization:
         family, options = FAMILIES[task.method], self.job.options(task)
-        precision = computing_dtype(self.dtype) if family.narrow else np.dtype(np.float64)
+        precision = family.precision(self.dtype, W.size)
         budget = _budget(task, W, self.dtype)
         dense, metric = W.astype(precision, copy=False), self._metric(precision)
         return family.fit(dense, metric, budget, self.dtype, **options)

@@ -7,6 +7,7 @@ line in `FAMILIES`. The tests run over that table.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
@@ -76,23 +77,25 @@ __all__ = [
 ]
 
 DAMPING = 0.01  # of the mean of the diagonal
+LARGE = 2**20 + 1  # entries: of memory, and of what BLAS threads are worth
 
 
 class Family(NamedTuple):
     """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``.
 
-    A fit may overwrite `gram`. One that is `narrow` does with the precision of the layer; the
-    others get both matrices in float64. `rough` are options of a fit that is good enough to choose
-    among families and sizes, and `rougher` more of them, where `options` allow them, for a large
-    layer. Some rows of that stand for all where rows are `apart`, and `series` makes many fits, and
-    the bits of the layer, of one decomposition, maybe of some rows. `draws` tells of options
-    whether a fit with them takes a `random_state`. `variants` are the options that a search tries;
-    of a family that is `costly`, at few sizes, the one that did best for the others.
+    A fit may overwrite `gram`. From so many entries on as `narrow_from` says it does with the
+    precision of the layer; below, it gets both matrices in float64. `rough` are options of a
+    fit that is good enough to choose among families and sizes, and `rougher` more of them,
+    where `options` allow them, for a large layer. Some rows of that stand for all where rows
+    are `apart`, and `series` makes many fits, and the bits of the layer, of one decomposition,
+    maybe of some rows. `draws` tells of options whether a fit with them takes a `random_state`.
+    `variants` are the options that a search tries; of a family that is `costly`, at few sizes,
+    the one that did best for the others.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
-    narrow: bool = False
+    narrow_from: float = math.inf
     rough: Mapping[str, Any] = MappingProxyType({})
     rougher: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
     apart: bool = False
@@ -101,6 +104,10 @@ class Family(NamedTuple):
     costly: bool = False
     draws: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
+    def precision(self, dtype: np.dtype, size: int) -> np.dtype:
+        """In which a layer of this dtype and so many entries is fitted."""
+        return computing_dtype(dtype) if size >= self.narrow_from else np.dtype(np.float64)
+
 
 VALUE_BITS: tuple[Mapping[str, Any], ...] = ({}, *({"value_bits": bits} for bits in (8, 6, 4, 3)))
 
@@ -108,11 +115,11 @@ FAMILIES: dict[str, Family] = {
     family.form.kind: family
     for family in (
         Family(Dense, fit_dense),
-        Family(LowRank, fit_low_rank, series=fit_ranks, variants=VALUE_BITS),
+        Family(LowRank, fit_low_rank, narrow_from=LARGE, series=fit_ranks, variants=VALUE_BITS),
         Family(
             Sparse,
             fit_sparse,
-            narrow=True,
+            narrow_from=0,
             rougher=lambda options: {} if options.get("refit") is False else {"refit_tol": 0.05},
             apart=True,
             variants=VALUE_BITS,
@@ -129,6 +136,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             Dictionary,
             fit_dictionary,
+            narrow_from=LARGE,
             draws=lambda options: options.get("learning") != "orthogonal",
             rough={"n_rounds": 5},
             rougher=lambda options: {} if "learning" in options else {"learning": "orthogonal"},
@@ -138,11 +146,11 @@ FAMILIES: dict[str, Family] = {
         Family(
             Codebook,
             fit_codebook,
-            narrow=True,
+            narrow_from=0,
             apart=True,
             draws=lambda options: options.get("subvector", 1) > 1,
         ),
-        Family(Uniform, fit_uniform, narrow=True, apart=True),
+        Family(Uniform, fit_uniform, narrow_from=0, apart=True),
     )
 }
 
@@ -240,11 +248,11 @@ def factorize(
     available = int(share_of(budget, n_bytes) * 8 * n_bytes)
     if gram is None:
         check_unused("factorize without gram", damping=damping)
-    precision = computing_dtype(dtype) if family.narrow else np.dtype(np.float64)
+    precision = family.precision(dtype, dense.size)
     damping = DAMPING if damping is None else damping
     metric = damped(gram, dense.shape[1], damping, precision)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
-    with single_threaded_blas() if dense.size <= 2**20 else nullcontext():
+    with single_threaded_blas() if dense.size < LARGE else nullcontext():
         form = family.fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
     del dense, metric  # what they take is for the copies below
     with np.errstate(over="ignore"):

@@ -225,6 +225,12 @@ def all_finite(array: np.ndarray) -> bool:
     return bool(np.all(np.isfinite(array.astype(computing_dtype(array.dtype), copy=False))))
 
 
+def in_double(W: np.ndarray, gram: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """A layer and a moment in float64, for what asks for it."""
+    wide = np.dtype(np.float64)
+    return W.astype(wide, copy=False), None if gram is None else gram.astype(wide, copy=False)
+
+
 def balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The factors of a product, scaled by a power of two so that their largest entries are alike.
 

@@ -14,9 +14,11 @@ from sparsecode.layers.factorizations._base import second_moment
 from sparsecode.solvers._orthogonal import orthonormal
 
 # From so many inputs on, and for answers closer than this, the preconditioner knows some directions
-# of the moment: as many as its root, so that it costs what an iteration costs.
+# of the moment.
 LEAST_SPLIT, CLOSE = 512, 1e-2
 
+COLUMNS = 64  # of a product, on one thread
+POWER = 4  # times the moment is applied to find its leading directions
 TILE = 2**20  # entries of a few rows: rows are independent, and work arrays stay small
 
 # Where each row's gradient on its support is so much smaller than at first.
@@ -92,8 +94,7 @@ def refitted(
     max_iter = 4 * W.shape[1] if max_iter is None else max_iter  # n would do without rounding
     step = max(1, TILE // W.shape[1])
     tiles = [slice(i, i + step) for i in range(0, W.shape[0], step)]
-    n = len(H)
-    parts = _split(H, W.dtype, math.isqrt(n) if n >= LEAST_SPLIT and tol < CLOSE else 0)
+    parts = _split(H, W.dtype, _directions(W.shape) if tol < CLOSE else 0)
 
     def work(rows: slice) -> None:
         _conjugate_gradients(W[rows], support[rows], H, V[rows], parts, tol, max_iter)
@@ -113,6 +114,12 @@ class _Parts(NamedTuple):
     values: np.ndarray
 
 
+def _directions(shape: tuple[int, int]) -> int:
+    """So many that to find them, and to invert them for each row, costs what iterations cost."""
+    m, n = shape
+    return 0 if n < LEAST_SPLIT else min(round(0.5 * n ** (2 / 3)), max(m // 4, math.isqrt(n)))
+
+
 def _split(H: np.ndarray, dtype: np.dtype, count: int) -> _Parts:
     """The leading directions of a moment in units of its diagonal, and what that leaves of it."""
     n = len(H)
@@ -121,10 +128,16 @@ def _split(H: np.ndarray, dtype: np.dtype, count: int) -> _Parts:
         return _Parts(diagonal, np.empty((n, 0), dtype), np.empty(0, dtype))
     sizes = np.sqrt(diagonal)[:, None]
     Q = np.random.RandomState(0).standard_normal((n, count)).astype(dtype)
+    tiles = [slice(start, start + COLUMNS) for start in range(0, count, COLUMNS)]
+
+    def image(Q: np.ndarray) -> np.ndarray:
+        parts = map_tiles(lambda tile: H @ (Q[:, tile] / sizes), tiles, check_n_threads(None))
+        return np.concatenate(parts, axis=1) / sizes
+
     with single_threaded_blas():  # the same bits whatever the number of threads
-        for _ in range(4):
-            Q = orthonormal(H @ (Q / sizes) / sizes)[0]
-        values, turn = np.linalg.eigh(Q.T @ (H @ (Q / sizes) / sizes))
+        for _ in range(POWER):
+            Q = orthonormal(image(Q))[0]
+        values, turn = np.linalg.eigh(Q.T @ image(Q))
     U, values = np.ascontiguousarray(Q @ turn), np.maximum(values, np.finfo(dtype).eps)
     rest = np.maximum(1 - np.square(U) @ values, 0.01)
     return _Parts(rest * diagonal, U * sizes, values)
@@ -135,17 +148,18 @@ class _Inverse:
 
     def __init__(self, parts: _Parts, support: np.ndarray) -> None:
         self.rest, self.U, values = parts
-        self.support, self.core = support, np.empty((len(support), 0, 0), self.U.dtype)
-        if len(values):
-            core = np.empty((len(support), len(values), len(values)))
-            kept, scaled = support.astype(self.U.dtype), self.U / self.rest[:, None]
-            for k in range(len(values)):
-                core[:, k] = kept @ (scaled * self.U[:, k, None])
-            core[:, np.arange(len(values)), np.arange(len(values))] += 1 / values
-            self.core = np.linalg.inv(core).astype(self.U.dtype)
+        self.support, size = support, len(values)
+        self.core = np.empty((len(support), size, size), self.U.dtype)
+        scaled = self.U / np.sqrt(self.rest)[:, None]
+        for core, kept in zip(self.core, support if size else (), strict=False):
+            some = scaled[kept]
+            core[:] = np.linalg.inv(np.diag(1 / values) + some.T @ some)
 
     def keep(self, rows: np.ndarray) -> None:
-        self.support, self.core = self.support[rows], self.core[rows]
+        self.support = self.support[rows]
+        for place, row in enumerate(np.flatnonzero(rows)):  # in place: it is what is largest here
+            self.core[place] = self.core[row]
+        self.core = self.core[: len(self.support)]
 
     def __call__(self, gradient: np.ndarray) -> np.ndarray:
         Z = gradient / self.rest
@@ -179,7 +193,7 @@ def _conjugate_gradients(
         working = decrease > target
         if not working.any():
             return
-        if np.count_nonzero(working) <= 0.8 * len(rows):
+        if np.count_nonzero(working) <= 0.95 * len(rows):
             inverse.keep(working)
             rows, gradient, direction, decrease, target = (
                 each[working] for each in (rows, gradient, direction, decrease, target)

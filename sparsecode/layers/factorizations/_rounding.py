@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode.layers.factorizations._feedback import BLOCK, ColumnsRule, error_feedback
+from sparsecode.layers.factorizations._feedback import BLOCK, TILE, ColumnsRule, error_feedback
 from sparsecode.layers.factorizations._format import Format
 from sparsecode.layers.factorizations._grid import Grid, common_exponent
 from sparsecode.layers.factorizations._values import Codes, Half, Values, decoded, groups_of
@@ -128,9 +128,13 @@ def store_entries(
 
 
 def _squares(root: np.ndarray) -> np.ndarray:
-    """The diagonal of the moment."""
-    lower = np.tril(root)
-    return np.einsum("ij,ij->i", lower, lower)
+    """The diagonal of the moment, of a few rows at a time."""
+    squares = np.empty(len(root), root.dtype)
+    for start in range(0, len(root), TILE):
+        rows = slice(start, start + TILE)
+        lower = np.tril(root[rows, : rows.stop], start)
+        squares[rows] = np.einsum("ij,ij->i", lower, lower)
+    return squares
 
 
 def _on(per_column: np.ndarray, support: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from sparsecode.layers.factorizations._base import (
     check_parts,
     checked_shape,
     computing_dtype,
+    in_double,
     prefixed,
     unprefixed,
 )
@@ -39,7 +40,13 @@ from sparsecode.layers.factorizations._values import (
     width_of,
 )
 from sparsecode.layers.factorizations.sparse import Sparse
-from sparsecode.solvers.weighted import gram_root
+from sparsecode.solvers.weighted import (
+    ORDINARY,
+    eigenvectors,
+    gram_root,
+    outer_square,
+    wide_product,
+)
 
 RATIOS: tuple[float, ...] = (1.25, 2.0, 4.0)  # atoms to nonzeros an output
 FIRST_ROUNDS = 3  # for each of them, before all but the best are dropped
@@ -150,13 +157,16 @@ def fit_dictionary(
     check_int(n_rounds, "n_rounds")
     sizes = {_sizes(W.shape, budget, format_, ratio): None for ratio in ratios}
     learn, seed = LEARNERS[learning], 0 if random_state is None else random_state
+    of_rows = gram is not None and W.shape[0] < W.shape[1] > ORDINARY
+    if not (of_rows and format_.plain):
+        W, gram = in_double(W, gram)
     unit = unit_of(magnitude(W), np.float64)
-    X, back = _white(to_units(W, unit), gram)
+    scaled = to_units(W, unit)
+    X, back = _white_rows(scaled, gram) if of_rows and gram is not None else _white(scaled, gram)
     first = n_rounds if len(sizes) == 1 else min(n_rounds, FIRST_ROUNDS)
-    trials = [learn(X, Sizes(*size), first, seed, None) for size in sizes]
-    best = min(trials, key=lambda trial: trial.error)
+    trials = ((learn(X, Sizes(*size), first, seed, None), size) for size in sizes)
+    best, size = min(trials, key=lambda trial: trial[0].error)  # one after another: two in memory
     if first < n_rounds:
-        size = list(sizes)[[trial is best for trial in trials].index(True)]
         more = learn(X, Sizes(*size), n_rounds - first, seed, best.atoms)
         best = min(best, more, key=lambda trial: trial.error)
     codes = from_units(best.codes, unit, name="the codes")
@@ -210,6 +220,27 @@ def _sizes(shape: tuple[int, int], budget: int, format_: Format, ratio: float) -
         if format_.cost(n_atoms, n) + format_.cost(count) + positions <= budget:
             return n_atoms, n_nonzero
     raise BudgetError(f"one atom and its codes for a {shape} layer do not fit into {budget} bits")
+
+
+def _white_rows(
+    W: np.ndarray, gram: np.ndarray
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """What `_white` gives, from ``W H W^T = U S^2 U^T``: no root of a moment larger than that.
+
+    The weights become ``U S``, and atoms come back as ``atoms S^-1 U^T W``. Squares are formed, so
+    directions of less than `1e-8` of the largest are cut.
+    """
+    energies, U = eigenvectors(outer_square(W, gram))
+    kept = energies > len(W) * np.finfo(np.float64).eps * energies[-1]
+    kept[-1] = True
+    sizes, U = np.sqrt(energies[kept]), U[:, kept]
+    X = np.ascontiguousarray(U * sizes)
+
+    def back(atoms: np.ndarray) -> np.ndarray:
+        inverse = np.divide(1, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+        return wide_product((atoms * inverse) @ U.T, W)
+
+    return X, back
 
 
 def _white(

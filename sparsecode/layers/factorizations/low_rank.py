@@ -20,6 +20,7 @@ from sparsecode.layers.factorizations._base import (
     Meta,
     balanced,
     check_parts,
+    in_double,
 )
 from sparsecode.layers.factorizations._feedback import cholesky
 from sparsecode.layers.factorizations._format import Format, check_format
@@ -155,6 +156,8 @@ def fit_low_rank(
     gram = _metric(metric, gram)
     check_option(form, "form", ("matrix", "spatial", "tucker"))
     format_ = check_format(dtype, value_bits)
+    if form != "matrix" or not format_.plain:  # only the factors themselves do with less
+        W, gram = in_double(W, gram)
     if form != "matrix":
         fit = fit_spatial if form == "spatial" else fit_tucker
         return fit(W, gram, budget, format_, check_kernel(kernel_shape, W.shape[1]))
