@@ -305,3 +305,24 @@ def test_damaged_shared_dictionaries_are_refused(rng):
 def test_layers_that_cannot_share_are_refused(Ws, message):
     with pytest.raises(ValueError, match=message):
         factorize_shared(Ws, budget=0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("damping", [0.0, 0.01])
+def test_a_wide_layer_needs_no_root_of_the_moment(rng, dtype, damping, monkeypatch):
+    """Its own square has the same dictionary in it, of a singular moment too."""
+    X = rng.standard_normal((30, 40)) @ correlated(40, rng)
+    W, H = combinations(12, 40, 6, 2, rng).astype(dtype), X.T @ X
+    options = {"budget": 0.5, "gram": H, "damping": damping, "random_state": 0}
+    expected = output_error(W, factorize(W, "dictionary", **options), H)
+    monkeypatch.setattr("sparsecode.layers.factorizations.dictionary.ORDINARY", 8)
+    monkeypatch.setattr("sparsecode.solvers.weighted.TILE", 7)
+    found = factorize(W, "dictionary", **options)
+    assert found.dtype == dtype
+    assert output_error(W, found, H) <= 1.05 * expected + (1e-12 if dtype == np.float64 else 1e-6)
+
+
+def test_a_wide_layer_of_zeros(monkeypatch):
+    monkeypatch.setattr("sparsecode.layers.factorizations.dictionary.ORDINARY", 8)
+    found = factorize(np.zeros((4, 20)), "dictionary", budget=0.9, gram=np.eye(20))
+    np.testing.assert_array_equal(found.to_dense(), 0)
