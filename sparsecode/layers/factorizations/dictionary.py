@@ -155,7 +155,11 @@ def fit_dictionary(
     if atoms_per_nonzero is not None:
         ratios = (check_real(atoms_per_nonzero, "atoms_per_nonzero", low=1),)
     check_int(n_rounds, "n_rounds")
-    sizes = {_sizes(W.shape, budget, format_, ratio): None for ratio in ratios}
+    found = dict.fromkeys(_sizes(W.shape, budget, format_, ratio) for ratio in ratios)
+    if not (sizes := [size for size in found if size is not None]):
+        raise BudgetError(
+            f"one atom and its codes for a {W.shape} layer do not fit into {budget} bits"
+        )
     learn, seed = LEARNERS[learning], 0 if random_state is None else random_state
     of_rows = gram is not None and W.shape[0] < W.shape[1] > ORDINARY
     if not (of_rows and format_.plain):
@@ -208,8 +212,10 @@ def coded(
     return Sparse(store_entries(codes, support, cholesky(metric), format_), support)
 
 
-def _sizes(shape: tuple[int, int], budget: int, format_: Format, ratio: float) -> tuple[int, int]:
-    """Atoms, and the most nonzeros an output in proportion, that fit the budget."""
+def _sizes(
+    shape: tuple[int, int], budget: int, format_: Format, ratio: float
+) -> tuple[int, int] | None:
+    """Atoms, and the most nonzeros an output in proportion, that fit the budget, if any do."""
     m, n = shape
     for n_nonzero in range(min(shape), 0, -1):
         n_atoms = min(max(round(ratio * n_nonzero), 1), m)
@@ -219,7 +225,7 @@ def _sizes(shape: tuple[int, int], budget: int, format_: Format, ratio: float) -
         positions = min(bits.total for bits in way_bits((m, n_atoms), count).values())
         if format_.cost(n_atoms, n) + format_.cost(count) + positions <= budget:
             return n_atoms, n_nonzero
-    raise BudgetError(f"one atom and its codes for a {shape} layer do not fit into {budget} bits")
+    return None
 
 
 def _white_rows(
