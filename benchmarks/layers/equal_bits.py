@@ -3,8 +3,8 @@
 On the file that `transformer.py` writes. ``frontier``: the error of each family against the bits
 that it takes, the mean of the logarithm over the layers. ``rounding``: compressed to an eighth of
 float32 by all families, each layer's error over that of 4-bit numbers in groups of 64, 4.25 bits a
-weight, rounded to the nearest. ``mixed``: a twelfth of float32, all families against each alone.
-Errors are of the outputs, squared and relative.
+weight, rounded to the nearest, and that of the best family in as many bits. ``mixed``: a twelfth of
+float32, all families against each alone. Errors are of the outputs, squared and relative.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def rounding(
 ) -> str:
     """Ours at an eighth over rounding in a little more, layer by layer."""
     small = layers.compress(network, 1 / 8, calibration=calibration, heldout=heldout)
+    fronts = layers.frontier(network, calibration=calibration, shares=(ROUNDED,))
     options = {"bits": 4, "group_size": 64, "rounding": "nearest"}
     rows = []
     for row in small.report.rows:
@@ -61,8 +62,11 @@ def rounding(
             f"{error / layers.output_error(W, rounded, text.gram(row.name)):.2f}"
             for error, text in errors
         ]
-        rows.append([row.name, *ratios, f"{share:.3f}", row.form, row.summary])
-    return text_table(["layer", "calibration", "held out", "share", "form", "sizes"], rows)
+        best = min(p.error for p in fronts[row.name].points if p.share <= ROUNDED)
+        alone = best / layers.output_error(W, rounded, calibration.gram(row.name))
+        rows.append([row.name, f"{alone:.2f}", *ratios, f"{share:.3f}", row.form, row.summary])
+    titles = ["layer", "at its bits", "calibration", "held out", "share", "form", "sizes"]
+    return text_table(titles, rows)
 
 
 def mixed(
