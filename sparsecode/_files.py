@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from sparsecode._locks import beside, lock
 
 JSON_LIMIT = 100_000_000  # bytes; the limit safetensors sets for its header
 
@@ -25,6 +28,8 @@ def atomic_write(
     ``write_to(file)`` fills a new file in the folder of `path`; its bytes are forced to the disk,
     ``verify(new)`` may read them back and raise, and only then does the new file take the name.
     After an exception or an interrupt at any point, `path` is as it was and nothing else is left.
+    A process that is killed leaves its new file, ``.sparsecode-*.tmp``; the next one that writes
+    `path` takes it away.
     A symbolic link stays a link: the file it points to is replaced. A file that is replaced hands
     its permissions on; a new one gets those of the process's umask.
 
@@ -55,10 +60,9 @@ def atomic_write(
     ...     target.read_bytes()
     b'42'
     """
-    target = _writable_target(path)
-    temporary = target.parent / f".sparsecode-{secrets.token_hex(8)}.tmp"
-    try:
-        with _created(temporary, path) as file:
+    target = writable_target(path)
+    with _new_file(target, path) as (temporary, file):
+        with file:
             if target.exists():
                 shutil.copymode(target, temporary)
             write_to(file)
@@ -67,12 +71,72 @@ def atomic_write(
         if verify is not None:
             verify(temporary)
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _new_file(target: Path, path: str | os.PathLike[str]) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file beside `target`, which is renamed in here, or else taken away.
+
+    Its name is always the same, so that what a killed process left is found and goes. A lock tells
+    that from a file that another process is writing now; beside that one it has a name of its own.
+    """
+    temporary, holder = beside(target, ".tmp"), None
+    try:
+        holder = _taken(temporary)
+        if holder is None:
+            temporary = beside(target, f"-{secrets.token_hex(8)}.tmp")
+        with open(temporary, "x+b" if holder is None else "r+b") as file:
+            yield temporary, file
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # where it could not be made, it need not go
+            temporary.unlink()
+        told = _told(error, path, temporary.parent)
+        if told is error:
+            raise
+        raise told from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if holder is not None:
+            os.close(holder)
 
 
-def _writable_target(path: str | os.PathLike[str]) -> Path:
+def _taken(temporary: Path) -> int | None:
+    """What holds the lock of this file, which is new; None where another process writes it."""
+    with contextlib.suppress(BlockingIOError, FileExistsError, FileNotFoundError):
+        if temporary.exists() and (stale := lock(temporary)) is not None:
+            temporary.unlink()
+            os.close(stale)
+        open(temporary, "xb").close()
+        if (holder := lock(temporary)) is None:  # nobody could tell it from what was left
+            temporary.unlink()
+        return holder
+    return None
+
+
+def _told(error: BaseException, path: str | os.PathLike[str], folder: Path) -> BaseException:
+    """The error in words that say what to do, where its cause is one that is known."""
+    if not isinstance(error, OSError):
+        return error
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PermissionError(
+            f"cannot write {path}: the folder {folder} is read-only; use another"
+        )
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OSError(
+            error.errno,
+            f"cannot write {path}: {os.strerror(error.errno)}; make room in {folder}, or use "
+            "another",
+        )
+    if error.errno == errno.EFBIG:
+        return OSError(
+            error.errno,
+            f"cannot write {path}: {os.strerror(error.errno)} for this process or file system; "
+            "raise its limit (ulimit -f), or use another folder",
+        )
+    return error
+
+
+def writable_target(path: str | os.PathLike[str]) -> Path:
     """The real file that `path` names, once it is known that a file can be written there."""
     try:
         target = Path(path).resolve()
@@ -93,15 +157,6 @@ def _writable_target(path: str | os.PathLike[str]) -> Path:
                 f"cannot write {path}: it is read-only; make it writable or use another name"
             )
     return target
-
-
-def _created(temporary: Path, path: str | os.PathLike[str]) -> BinaryIO:
-    try:
-        return open(temporary, "x+b")
-    except PermissionError as error:
-        raise PermissionError(
-            f"cannot write {path}: the folder {temporary.parent} is read-only; use another"
-        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,15 +2,52 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsecode._files import refuse_same_file
+from sparsecode._files import refuse_same_file, writable_target
+from sparsecode._locks import claimed
 
 if TYPE_CHECKING:
     from sparsecode.layers import Calibration, CompressedNetwork, Network
+
+
+@contextmanager
+def claimed_files(inputs: Sequence[str], outputs: Sequence[str], *, force: bool) -> Iterator[None]:
+    """As `check_files`, and in here no other run of a command writes these outputs."""
+    check_files(inputs, outputs, force=force)
+    with ExitStack() as claims:
+        for path in outputs:
+            claims.enter_context(claimed(path))
+        check_files(inputs, outputs, force=force)  # a run that has just ended may have written them
+        yield
+
+
+def write_unless_other(
+    path: str, write: Callable[[str], None], spare: Path, *, force: bool
+) -> None:
+    """``write(path)``; without `force`, a file of other bytes that is there already stays.
+
+    One of the same bytes comes of a run that was killed before it had written all its outputs.
+    `spare` is a folder for what is compared.
+    """
+    if force or not Path(path).exists():
+        write(path)
+        return
+    spare.mkdir(exist_ok=True)
+    twin = spare / Path(path).name
+    write(str(twin))
+    same = filecmp.cmp(path, twin, shallow=False)
+    twin.unlink()
+    if not same:
+        raise FileExistsError(
+            f"{path} exists, and is not what an interrupted run of this command wrote; "
+            "add --force to replace it, or use another name"
+        )
 
 
 def check_files(inputs: Sequence[str], outputs: Sequence[str], *, force: bool) -> None:
@@ -44,15 +81,10 @@ def _check_input(path: Path) -> None:
 
 
 def _check_output(path: Path, force: bool) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {path}: it is a folder; name a file inside it")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"cannot write {path}: there is no folder {path.parent}; create it first"
-        )
+    target = writable_target(path)
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; add --force to replace it, or use another name")
-    if not os.access(path.parent, os.W_OK):
+    if not os.access(target.parent, os.W_OK):
         raise PermissionError(f"cannot write {path}: the folder is read-only; use another")
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import check_files, check_formats, read_any, read_moments
+from sparsecode.cli._files import (
+    check_formats,
+    claimed_files,
+    read_any,
+    read_moments,
+    write_unless_other,
+)
 from sparsecode.cli._options import add_choice_of_layers, check_methods
 from sparsecode.cli._terminal import Progress, complain, print_table, say
 
 if TYPE_CHECKING:
-    from sparsecode.layers import CompressionReport
+    from sparsecode.layers import CompressedNetwork, CompressionReport
 
 
 def add_parser(commands: Any) -> None:
@@ -62,24 +68,40 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compress, write, and say what it cost."""
-    from sparsecode import layers
-    from sparsecode._files import write_json
-
     methods, budget = check_methods(args), _budget(args)
     record = args.manifest or f"{args.output}.manifest.json"
     inputs = [args.input, args.calibration, args.heldout, args.recipe]
     outputs = [path for path in (args.output, args.report, record) if path is not None]
-    check_files([path for path in inputs if path is not None], outputs, force=args.force)
-    check_formats(args.output)
-    asked = _asked(args, methods, budget)
+    checkpoint = Path(f"{args.output}.checkpoint")
+    inputs = [path for path in inputs if path is not None]
+    # What a run left that was killed between its outputs is compared when this one writes them.
+    force = args.force or checkpoint.is_dir()
+    with claimed_files(inputs, outputs, force=force):
+        check_formats(args.output)
+        asked = _asked(args, methods, budget)
+        with _resumable(checkpoint):
+            small = _compressed(args, checkpoint, asked)
+            _write(args, small, record, checkpoint)
+    print_report(small.report)
+    for path in outputs:
+        say(f"wrote {path}")
+    for name, reason in small.report.failures.items():
+        complain("warning", f"the layer {name!r}: {reason}")
+    return 1 if small.report.failures else 0
+
+
+def _compressed(
+    args: argparse.Namespace, checkpoint: Path, asked: dict[str, Any]
+) -> CompressedNetwork:
+    from sparsecode import layers
+
     network = read_any(args.input, args.orientation)
     if not isinstance(network, layers.Network):
         raise ValueError(f"{args.input} is compressed already; `sparsecode expand` it first")
     calibration = read_moments(args.calibration, network, args.threads)
     heldout = read_moments(args.heldout, network, args.threads)
-    checkpoint = f"{args.output}.checkpoint"
-    with _resumable(checkpoint), Progress("compressing") as progress:
-        small = layers.compress(
+    with Progress("compressing") as progress:
+        return layers.compress(
             network,
             calibration=calibration,
             heldout=heldout,
@@ -92,32 +114,42 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             **asked,
         )
-        small.write(args.output)
-    print_report(small.report)
-    say(f"wrote {args.output}")
+
+
+def _write(
+    args: argparse.Namespace, small: CompressedNetwork, record: str, checkpoint: Path
+) -> None:
+    """All outputs; the record last, which has the hash of the first."""
+    from sparsecode import layers
+    from sparsecode._files import write_json
+
+    def write(path: str, how: Callable[[str], None]) -> None:
+        write_unless_other(path, how, checkpoint, force=args.force)
+
+    write(args.output, small.write)
     if args.report is not None:
         from sparsecode.layers.html import write_page
 
-        write_page(args.report, small.report.to_html(f"{args.input}, compressed"))
-        say(f"wrote {args.report}")
+        page = small.report.to_html(f"{args.input}, compressed")
+        write(args.report, lambda path: write_page(path, page))
     others = {"calibration": args.calibration, "heldout": args.heldout, "recipe": args.recipe}
-    write_json(record, layers.manifest(small, args.input, args.output, **others))
-    say(f"wrote {record}")
-    for name, reason in small.report.failures.items():
-        complain("warning", f"the layer {name!r}: {reason}")
-    return 1 if small.report.failures else 0
+    content = layers.manifest(small, args.input, args.output, **others)
+    write(record, lambda path: write_json(path, content))
 
 
 @contextmanager
-def _resumable(checkpoint: str) -> Iterator[None]:
+def _resumable(checkpoint: Path) -> Iterator[None]:
     """What is done lies in this folder until the work ends, well or with an input to mend.
 
-    After an interrupt or a full disk it stays, and the same command goes on from there.
+    After an interrupt or a full disk it stays, and the same command goes on from there. What an
+    earlier run left is not lost by one that asks for something else, and wrongly.
     """
+    mine = not checkpoint.exists()
     try:
         yield
     except ValueError:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        if mine:
+            shutil.rmtree(checkpoint, ignore_errors=True)
         raise
     shutil.rmtree(checkpoint, ignore_errors=True)
 

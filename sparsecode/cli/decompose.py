@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import check_files, check_formats
+from sparsecode.cli._files import check_formats, claimed_files
 from sparsecode.cli._terminal import Progress, say
 
 if TYPE_CHECKING:
@@ -81,13 +81,19 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, split, write."""
+    solve, options = _solver(args)
+    with claimed_files([args.input], [args.output], force=args.force):
+        check_formats(args.output)
+        return _decompose(args, solve, options)
+
+
+def _decompose(
+    args: argparse.Namespace, solve: Callable[..., SplitResult], options: dict[str, Any]
+) -> int:
     import numpy as np
 
     from sparsecode.layers.formats import write_tensors
 
-    solve, options = _solver(args)
-    check_files([args.input], [args.output], force=args.force)
-    check_formats(args.output)
     X = read_matrix(args.input)
     with Progress("splitting") as progress:
         options["callback"] = lambda row: progress(int(row["n_iter"]), args.max_iter)

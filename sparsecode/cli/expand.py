@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sparsecode.cli._files import check_files, check_formats, read_any
+from sparsecode.cli._files import check_formats, claimed_files, read_any
 from sparsecode.cli._terminal import say
 
 
@@ -32,12 +32,16 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, multiply out, write."""
+    with claimed_files([args.input], [args.output], force=args.force):
+        if args.factored and Path(args.output).suffix.lower() != ".onnx":
+            raise ValueError(f"--factored is not used by {args.output}; leave it out")
+        check_formats(args.output, model=True)
+        return _expand(args)
+
+
+def _expand(args: argparse.Namespace) -> int:
     from sparsecode.layers import CompressedNetwork
 
-    check_files([args.input], [args.output], force=args.force)
-    if args.factored and Path(args.output).suffix.lower() != ".onnx":
-        raise ValueError(f"--factored is not used by {args.output}; leave it out")
-    check_formats(args.output, model=True)
     small = read_any(args.input)
     if not isinstance(small, CompressedNetwork):
         raise ValueError(

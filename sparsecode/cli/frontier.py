@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import check_files, read_any, read_moments
+from sparsecode.cli._files import claimed_files, read_any, read_moments
 from sparsecode.cli._options import add_choice_of_layers, check_methods
 from sparsecode.cli._terminal import Progress, print_table, say
 
@@ -37,12 +37,16 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, print the table, write the page."""
+    methods = check_methods(args)
+    inputs = [path for path in (args.input, args.calibration) if path is not None]
+    with claimed_files(inputs, [args.output], force=args.force):
+        return _frontier(args, methods)
+
+
+def _frontier(args: argparse.Namespace, methods: list[str] | str) -> int:
     from sparsecode import layers
     from sparsecode.layers.html import Table, render_page, write_page
 
-    methods = check_methods(args)
-    inputs = [path for path in (args.input, args.calibration) if path is not None]
-    check_files(inputs, [args.output], force=args.force)
     network = read_any(args.input, args.orientation)
     if not isinstance(network, layers.Network):
         raise ValueError(f"{args.input} is compressed already; `sparsecode expand` it first")

@@ -27,6 +27,11 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"checkpoint={folder} is a file; name a folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(f"checkpoint={folder} is a read-only folder; name another")
         self._digests: dict[int, tuple[Any, str]] = {}  # of arrays that are still there
 
     def get(self, job: Job) -> list[Candidate] | None:
@@ -46,7 +51,6 @@ class Checkpoint:
         """Keep the candidates of a job; a failure is tried again."""
         if isinstance(candidates, Failure):
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         key, places = self._key(job), {task: place for place, task in enumerate(job.tasks)}
         for candidate in candidates:
             if candidate.form is not None:
