@@ -6,8 +6,6 @@ A message says what is wrong, which argument, what was given and what would work
 from __future__ import annotations
 
 import numbers
-import os
-import sys
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._mapped import any_entry, as_dtype, row_tiles
+from sparsecode._memory import check_fits
 from sparsecode._scaling import magnitude, to_units, unit_of
 
 RandomSource = np.random.RandomState | np.random.Generator
@@ -337,22 +336,13 @@ def check_int(value: Any, name: str, *, low: int = 1, high: int | None = None) -
     return number
 
 
-def check_fits(n_bytes: int, what: str) -> None:
-    """An error with an estimate, before the work starts, for what no memory here can hold."""
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # a system that does not tell
-        memory = sys.maxsize
-    if n_bytes > memory:
-        raise MemoryError(
-            f"{what} would take {n_bytes / 2**30:.3g} GiB; this machine has {memory / 2**30:.3g}"
-        )
-
-
 def check_n_components(n_components: Any, n_features: int) -> int:
-    """A number of atoms, of which a dictionary in double precision fits into the memory."""
+    """A number of atoms that fit into the memory with their products, in double precision."""
     count = check_int(n_components, "n_components")
-    check_fits(8 * count * n_features, f"n_components={count} atoms of {n_features} features")
+    check_fits(
+        8 * count * (count + n_features),
+        f"n_components={count} atoms of {n_features} features and their products with each other",
+    )
     return count
 
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._files import atomic_write
+from sparsecode._memory import check_fits
 from sparsecode._phase import fraction, minimax_threshold
 from sparsecode._threads import check_n_jobs
-from sparsecode._validation import check_array, check_bool, check_fits, check_int, check_real
+from sparsecode._validation import check_array, check_bool, check_int, check_real
 
 __all__ = [
     "PhaseTransition",

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from sparsecode._memory import check_fits
 from sparsecode._validation import (
     RandomSource,
     check_bool,
-    check_fits,
     check_int,
     check_option,
     check_random_state,

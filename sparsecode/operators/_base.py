@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
-from sparsecode._validation import as_array, check_fits, check_int, check_operator
+from sparsecode._memory import check_fits
+from sparsecode._validation import as_array, check_int, check_operator
 
 Map = Callable[[np.ndarray], np.ndarray]
 

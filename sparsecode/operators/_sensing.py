@@ -10,7 +10,8 @@ import numpy as np
 import scipy.fft
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sparsecode._validation import RandomSource, check_fits, check_int, check_random_state
+from sparsecode._memory import check_fits
+from sparsecode._validation import RandomSource, check_int, check_random_state
 from sparsecode.operators._base import check_rows, check_shape, chosen
 
 

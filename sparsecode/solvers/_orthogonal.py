@@ -6,11 +6,17 @@ import numpy as np
 import scipy.linalg
 
 from sparsecode._mapped import row_tiles
+from sparsecode._memory import check_fits
 from sparsecode._scaling import from_units, magnitude, to_units
 
 
 def svd(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The thin SVD by divide and conquer; where that fails, of `X` rescaled, then by QR."""
+    short, room = min(X.shape), sum(X.shape) * min(X.shape)
+    check_fits(
+        X.itemsize * (X.size + room + 4 * short**2),  # a copy, the factors, LAPACK's work
+        f"the SVD of a matrix of shape {X.shape}",
+    )
     unit = np.ldexp(1.0, np.frexp(magnitude(X))[1])
     for driver, scale in (("gesdd", 1.0), ("gesdd", unit), ("gesvd", unit)):
         try:

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsecode._memory import check_fits
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_fits, check_int
+from sparsecode._validation import check_array, check_int
 
 __all__ = ["LineClusters", "kmeans_1d"]
 

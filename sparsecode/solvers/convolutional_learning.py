@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsecode._memory import check_fits
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import (
     check_bool,
-    check_fits,
     check_int,
     check_random_state,
     check_real,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._dask import check_blocks, is_dask, map_rows
+from sparsecode._memory import check_fits
 from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import check_array, check_bool, check_missing_values
 from sparsecode.solvers._batches import (
@@ -167,6 +168,11 @@ def sparse_encode(
     missing, n_threads = check_missing_values(missing_values), check_n_threads(n_threads)
     X, dtype = check_signals(X)
     D = check_dictionary(dictionary, X, dtype)
+    if not sparse_output:
+        check_fits(
+            X.shape[0] * len(D) * D.itemsize,
+            f"dense codes of {X.shape[0]} signals in {len(D)} atoms (sparse_output=False)",
+        )
     coder = Coder.checked(
         algorithm,
         len(D),

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecode._memory import check_fits
 from sparsecode._scaling import from_units
-from sparsecode._validation import check_array, check_fits, check_int, check_real
+from sparsecode._validation import check_array, check_int, check_real
 from sparsecode.penalties import Penalty
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares
 from sparsecode.solvers._result import PathResult, Status
