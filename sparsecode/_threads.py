@@ -76,16 +76,35 @@ def single_threaded_blas() -> Iterator[None]:
             _heed_this_thread()
             _limits = _controller.limit(limits=1, user_api="blas")
         _holders += 1
+    _local.holds = getattr(_local, "holds", 0) + 1
     try:
         yield
     finally:
+        _local.holds -= 1
         with _lock:
             _holders -= 1
             if _holders == 0:
-                _heed_this_thread()
-                _limits.restore_original_limits()
-                _heed_this_thread()  # which may live on: the next one is free to set its own
-                _limits = None
+                _lift()
+
+
+def _lift() -> None:
+    global _limits
+    _heed_this_thread()
+    _limits.restore_original_limits()
+    _heed_this_thread()  # which may live on: the next one is free to set its own
+    _limits = None
+
+
+def _alone_after_fork() -> None:
+    """A forked process has this thread alone: what others held at the time, nobody gives back."""
+    global _lock, _holders
+    _lock, _holders = threading.Lock(), getattr(_local, "holds", 0)
+    if _holders == 0 and _limits is not None:
+        _lift()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_alone_after_fork)
 
 
 def _heed_this_thread() -> None:
@@ -101,7 +120,8 @@ def map_tiles(
     """``[work(tile) for tile in tiles]`` on so many threads; the order is that of the tiles.
 
     Each thread, the caller's too, takes the next tile when it is done with one: nobody waits for an
-    answer but at the end. Of several errors that of the first tile is raised.
+    answer but at the end. Of several errors that of the first tile is raised, but an interrupt
+    before any. Where the system gives fewer threads, fewer do the work.
     """
     n_threads = min(n_threads, len(tiles))
     with single_threaded_blas():
@@ -121,9 +141,17 @@ def map_tiles(
                     errors[place] = error
 
         with ThreadPoolExecutor(n_threads - 1) as pool:
-            for _ in range(n_threads - 1):
-                pool.submit(take)
-            take()
+            try:
+                for _ in range(n_threads - 1):
+                    pool.submit(take)
+            except RuntimeError:  # no room for the stack of another one
+                pass
+            except BaseException as error:
+                errors[-1] = error
+            try:
+                take()
+            except BaseException as error:  # between two tiles: the others go no further, either
+                errors[-1] = error
         if errors:
-            raise errors[min(errors)]
+            raise min(errors.items(), key=lambda e: (isinstance(e[1], Exception), e[0]))[1]
         return [answers[place] for place in range(len(tiles))]

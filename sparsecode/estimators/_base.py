@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +15,8 @@ from sklearn.utils.validation import validate_data
 from sparsecode._dask import check_blocks, map_rows
 from sparsecode._validation import check_array, check_operator, without_mask
 
+Fit = TypeVar("Fit", bound=Callable[..., Any])
+
 
 class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """float32 and float64 come out as they went in; outputs are named after the class."""
@@ -22,6 +25,25 @@ class Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def all_or_nothing(fit: Fit) -> Fit:
+    """For a method that fits: after an error or an interrupt the estimator is as it was before.
+
+    What was fitted earlier stays, and no attribute is there half. Arrays that are fitted attributes
+    are therefore replaced, never changed in place.
+    """
+
+    @wraps(fit)
+    def whole(self: Any, *args: Any, **options: Any) -> Any:
+        before = vars(self).copy()
+        try:
+            return fit(self, *args, **options)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    return cast(Fit, whole)
 
 
 NAMED = re.compile(r"\b[Xy]\b|^Found |^Expected 2D|^Complex data|^Sparse data")

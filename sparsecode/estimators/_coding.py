@@ -13,6 +13,7 @@ from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_option, check_unused
 from sparsecode.estimators._base import (
     Transformer,
+    all_or_nothing,
     check_codes,
     check_samples_in_blocks,
     in_blocks,
@@ -170,6 +171,7 @@ class SparseCoder(Transformer):
         self.sparse_output = sparse_output
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters and make the dictionary; the values of `X` change nothing.
 

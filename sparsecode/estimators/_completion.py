@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode.estimators._base import validated
+from sparsecode.estimators._base import all_or_nothing, validated
 from sparsecode.solvers import complete, complete_rows
 
 __all__ = ["MatrixCompletion"]
@@ -105,6 +105,7 @@ class MatrixCompletion(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.tol = tol
         self.max_iter = max_iter
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Find the matrix of low rank.
 

@@ -17,7 +17,7 @@ from sparsecode._validation import (
     check_random_state,
     check_unused,
 )
-from sparsecode.estimators._base import Transformer, check_codes, check_samples
+from sparsecode.estimators._base import Transformer, all_or_nothing, check_codes, check_samples
 from sparsecode.estimators._recovery import (
     RECOVERIES,
     SOLVER_PARAMETERS,
@@ -207,6 +207,7 @@ class CompressedSensing(Transformer):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Draw or take the measurements and the basis; the values of `X` change nothing.
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._threads import check_n_threads, map_tiles
 from sparsecode._validation import check_bool, check_int, check_missing_values
-from sparsecode.estimators._base import Transformer, check_codes, check_samples
+from sparsecode.estimators._base import Transformer, all_or_nothing, check_codes, check_samples
 from sparsecode.estimators._callbacks import (
     CallbackSupportMixin,
     watched_iterations,
@@ -156,6 +156,7 @@ class ConvolutionalDictionaryLearning(CallbackSupportMixin, Transformer):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the atoms.

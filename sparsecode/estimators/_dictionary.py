@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from sparsecode._dask import is_dask
 from sparsecode._docs import documented_class
-from sparsecode.estimators._base import check_samples_in_blocks
+from sparsecode.estimators._base import all_or_nothing, check_samples_in_blocks
 from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import ksvd, mod
@@ -87,6 +87,7 @@ class KSVD(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary.
@@ -169,6 +170,7 @@ class MOD(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from sparsecode._docs import documented_class
+from sparsecode.estimators._base import all_or_nothing
 from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import OnlineState, online_dictionary_learning
@@ -133,6 +134,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the dictionary, from the beginning.
@@ -153,6 +155,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         self.state_ = result.state
         return self
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from new rows, in one pass, on top of those before.
 

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode.estimators._base import check_rows
+from sparsecode.estimators._base import all_or_nothing, check_rows
 from sparsecode.layers.dynamic import QuantizedRows, quantize_dynamic
 from sparsecode.layers.factorizations import output_error
 
@@ -62,6 +62,7 @@ class DynamicQuantizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.bits = bits
         self.symmetric = symmetric
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters, and measure the error.
 

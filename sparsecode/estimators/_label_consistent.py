@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._validation import check_bool, check_int
-from sparsecode.estimators._base import validated
+from sparsecode.estimators._base import all_or_nothing, validated
 from sparsecode.estimators._callbacks import watched_iterations, with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import label_consistent_ksvd
@@ -118,6 +118,7 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         self.random_state = random_state
         self.n_threads = n_threads
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X: Any, y: Any) -> Self:
         """Learn the dictionary and the classifier.

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._validation import check_option, check_random_state
-from sparsecode.estimators._base import check_rows
+from sparsecode.estimators._base import all_or_nothing, check_rows
 from sparsecode.layers.factorizations import (
     DAMPING,
     FAMILIES,
@@ -180,6 +180,7 @@ class LayerCompressor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.value_bits = value_bits
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None, gram: Any = None) -> Self:
         """Find the structure.
 

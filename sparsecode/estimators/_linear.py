@@ -9,6 +9,7 @@ from sklearn.base import MultiOutputMixin
 
 from sparsecode import penalties
 from sparsecode._validation import check_bool, check_real
+from sparsecode.estimators._base import all_or_nothing
 from sparsecode.estimators._linear_base import (
     LinearRegressor,
     attainable,
@@ -31,6 +32,7 @@ class PenalizedRegressor(MultiOutputMixin, LinearRegressor):
     max_iter: int
     warm_start: bool
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Find the coefficients and the intercept.
 

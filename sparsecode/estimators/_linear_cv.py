@@ -11,6 +11,7 @@ import numpy as np
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_real, check_unused
+from sparsecode.estimators._base import all_or_nothing
 from sparsecode.estimators._linear import Lasso
 from sparsecode.estimators._linear_base import (
     LinearRegressor,
@@ -136,6 +137,7 @@ class LassoCV(LinearRegressor):
         self.cv = cv
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Choose alpha, and find the coefficients and the intercept.
 

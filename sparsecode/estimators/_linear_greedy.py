@@ -10,6 +10,7 @@ from sklearn.base import MultiOutputMixin
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode._validation import check_bool, check_real
+from sparsecode.estimators._base import all_or_nothing
 from sparsecode.estimators._linear_base import LinearRegressor, centre, check_regression
 from sparsecode.solvers import Status, omp
 
@@ -94,6 +95,7 @@ class OrthogonalMatchingPursuit(MultiOutputMixin, LinearRegressor):
         self.tol = tol
         self.fit_intercept = fit_intercept
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any) -> Self:
         """Choose features, and fit the coefficients and the intercept.
 

@@ -13,7 +13,7 @@ from sparsecode._dask import is_dask
 from sparsecode._mapped import row_tiles
 from sparsecode._scaling import magnitude
 from sparsecode._validation import check_int, check_matrix, check_real
-from sparsecode.estimators._base import check_samples_in_blocks
+from sparsecode.estimators._base import all_or_nothing, check_samples_in_blocks
 from sparsecode.estimators._robust_subspace import FITTED, RobustSubspace
 from sparsecode.estimators._splits import method_of
 
@@ -203,6 +203,7 @@ class RobustPCA(RobustSubspace):
         self.tol = tol
         self.max_iter = max_iter
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Split the data into low rank plus sparse.
 
@@ -258,6 +259,7 @@ class RobustPCA(RobustSubspace):
         return least or 1.0
 
     @available_if(_is_online)
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Go on with the next batch of rows.
 

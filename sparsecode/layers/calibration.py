@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sparsecode._dask import is_dask, reduce_rows, row_blocks
+from sparsecode._memory import check_fits
 from sparsecode._validation import check_array
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.patterns import near_misses
@@ -28,6 +29,10 @@ class _Moment:
     n_samples: int = 0
     n_left_out: int = 0
 
+    def copy(self) -> _Moment:
+        """One that may be added to while this one stays."""
+        return replace(self, total=self.total.copy())
+
     def raise_exponent(self, exponent: int) -> None:
         """Restate the sum for inputs of up to ``2**exponent``; a power of two rounds nothing."""
         if exponent > self.exponent:
@@ -41,8 +46,9 @@ class Calibration:
     ``tr((W - W') H (W - W')^T)`` is the mean squared error of a layer's outputs when ``W'`` takes
     the place of ``W``; its value needs nothing else about the inputs.
 
-    Memory is one (n_inputs, n_inputs) float64 matrix per layer, and one more and a tile of rows
-    during an update. Sums are kept with a power of two per layer, so that inputs as large as 1e300
+    Memory is one (n_inputs, n_inputs) float64 matrix per layer, and two more and a tile of rows
+    during an update, which counts when it is through; one that is interrupted does not count. Sums
+    are kept with a power of two per layer, so that inputs as large as 1e300
     or as small as 1e-300 neither overflow nor vanish; what is 1e-150 times the largest input of its
     own layer does.
 
@@ -117,12 +123,14 @@ class Calibration:
             self.merge(_of_blocks(name, X))
             return
         X = _rows(X, name)
-        moment = self._moments.get(name) or _Moment(np.zeros((X.shape[1], X.shape[1])))
-        if X.shape[1] != moment.total.shape[0]:
+        width, seen = X.shape[1], self._moments.get(name)
+        if seen is not None and width != len(seen.total):
             raise ValueError(
-                f"the inputs of {name!r} have {X.shape[1]} columns, earlier ones had "
-                f"{moment.total.shape[0]}"
+                f"the inputs of {name!r} have {width} columns, earlier ones had {len(seen.total)}"
             )
+        check_fits(2 * 8 * width**2, f"the second moment of the {width} inputs of {name!r}")
+        # A new one, which takes the place of the old one when all of X is in it.
+        moment = _Moment(np.zeros((width, width))) if seen is None else seen.copy()
         peak = max(float(np.abs(tile).max()) for tile in _tiles(X, name))
         if peak > 0:
             moment.raise_exponent(math.frexp(peak)[1])
@@ -156,12 +164,16 @@ class Calibration:
                     f"the inputs of {name!r} have {len(theirs.total)} columns in one calibration "
                     f"and {len(self._moments[name].total)} in the other"
                 )
+        merged = {}
         for name, theirs in other._moments.items():
-            ours = self._moments.setdefault(name, _Moment(np.zeros_like(theirs.total)))
+            seen = self._moments.get(name)
+            ours = _Moment(np.zeros_like(theirs.total)) if seen is None else seen.copy()
+            merged[name] = ours
             ours.raise_exponent(theirs.exponent)
             ours.total += theirs.total * 2.0 ** (2 * (theirs.exponent - ours.exponent))
             ours.n_samples += theirs.n_samples
             ours.n_left_out += theirs.n_left_out
+        self._moments.update(merged)
 
     def gram(self, name: str) -> np.ndarray:
         """Return ``H`` (n_inputs, n_inputs), the mean of ``x x^T`` over a layer's inputs, float64.
