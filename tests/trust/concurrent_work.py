@@ -36,7 +36,7 @@ def everyday(seed: int = 0) -> str:
         solvers.sparse_encode(X, D, algorithm="lasso", alpha=3.0, n_threads=2).data,
         learner.fit(X).components_,
         solvers.fista(D.T, X[0], alpha_ratio=0.2).x,
-        np.linalg.svd(X @ X[:64].T, compute_uv=False),
+        np.round(np.linalg.svd(X @ X[:64].T, compute_uv=False), 4),  # NumPy's own: BLAS as it is
     ]
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in answers)).hexdigest()
 
@@ -49,9 +49,9 @@ def enlarged(entry: Entry) -> dict[str, Any]:
     times = -(-ROWS // n_rows)
     large = {}
     for name, value in values.items():
-        if name in ("X", "y", "labels", "codes") and len(value) == n_rows:
+        if name in ("X", "y", "labels", "codes", "weights") and len(value) == n_rows:
             tall = np.concatenate([value] * times)
-            if tall.dtype.kind == "f":
+            if tall.dtype.kind == "f" and name != "weights":
                 known = ~np.isnan(tall)
                 tall[known] += 0.1 * rng.standard_normal(int(known.sum()))
             large[name] = tall

@@ -24,7 +24,7 @@ from sparsecode.layers import Calibration
 
 ROOT = str(Path(sparsecode.__file__).parent)
 SPARED = str(Path(ROOT, "_threads.py"))  # which gives back what it holds, in the end too
-POINTS = 12
+POINTS = 8
 ENTRIES = {e.name: e for e in registry.ENTRIES}
 CLASSES = {name: e for name, e in ENTRIES.items() if inspect.isclass(public(e.covers))}
 IN_PARTS = {name: e for name, e in ENTRIES.items() if e.covers.endswith(".partial_fit")}
@@ -64,7 +64,7 @@ def of_entry(entry):
     return cls(**{n: v for n, v in values.items() if n in names}), data, other
 
 
-def check_interrupts(estimator, fit, wanted=POINTS):
+def check_interrupts(estimator, fit, wanted=POINTS, again=False):
     """At points all over the fit, the last calls too, an interrupt leaves nothing of it."""
     before, names = joblib.hash(vars(estimator)), set(vars(estimator))
     kept, n_raised = vars(estimator).copy(), 0
@@ -74,7 +74,7 @@ def check_interrupts(estimator, fit, wanted=POINTS):
             estimator.__dict__ = kept.copy()
             with interrupted(0) as calls:
                 fit(estimator)
-            assert joblib.hash(vars(estimator)) != before  # the fit does something
+            assert again or joblib.hash(vars(estimator)) != before  # the fit does something
         spread = np.linspace(1, calls[0], wanted).astype(int).tolist()
         for at in {*spread, *range(max(1, calls[0] - 3), calls[0] + 1)}:
             estimator.__dict__ = kept.copy()
@@ -101,7 +101,7 @@ def test_an_interrupted_fit_leaves_what_was_fitted_before(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(**data)
-    check_interrupts(estimator, lambda e: e.fit(**other))
+    check_interrupts(estimator, lambda e: e.fit(**other), again=True)  # perhaps to the same
 
 
 @pytest.mark.parametrize("name", IN_PARTS)
