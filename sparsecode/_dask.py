@@ -66,14 +66,24 @@ def reduce_rows(
     A block may be a tuple of arguments. What is a Dask task stays where it is; each argument in
     `shared` travels once to each worker.
     """
+    answer: Answer = reduced(work, add, blocks, *shared).compute()
+    return answer
+
+
+def reduced(
+    work: Callable[..., Answer],
+    add: Callable[[Sequence[Answer]], Answer],
+    blocks: Sequence[Any],
+    *shared: Any,
+) -> Any:
+    """The same as a task that is still to be done."""
     from dask import delayed
 
     parts = tasks(work, blocks, *shared)
     add_parts = delayed(add, pure=False)
     while len(parts) > 1:
         parts = [add_parts(parts[i : i + FAN_IN]) for i in range(0, len(parts), FAN_IN)]
-    answer: Answer = parts[0].compute()
-    return answer
+    return parts[0]
 
 
 def computed(work: Callable[..., Answer], blocks: Sequence[Any], *shared: Any) -> list[Answer]:
@@ -85,9 +95,14 @@ def computed(work: Callable[..., Answer], blocks: Sequence[Any], *shared: Any) -
 
 def persisted(work: Callable[..., Any], blocks: Sequence[Any], *shared: Any) -> list[Any]:
     """The same as tasks that are done, whose answers stay where they were found."""
+    return done(tasks(work, blocks, *shared))
+
+
+def done(what: Sequence[Any]) -> list[Any]:
+    """These tasks as ones that are done, or will be, where others are not waited for."""
     import dask
 
-    return list(dask.persist(*tasks(work, blocks, *shared)))
+    return list(dask.persist(*what))
 
 
 def row_blocks(X: Any) -> list[Any]:

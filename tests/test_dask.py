@@ -1,6 +1,7 @@
 """Dask arrays: what comes out of blocks is what comes out of the array, here and on a cluster."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 
 from sparsecode import KSVD, SparseCoder, layers
 from sparsecode.layers import Calibration
-from sparsecode.solvers import sparse_encode
+from sparsecode.solvers import mod, online_dictionary_learning, sparse_encode
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
@@ -201,6 +202,31 @@ def test_a_worker_dies(problem, client, tmp_path) -> None:
     X = blocks(X).map_blocks(fatal_once, dtype=float, meta=np.empty((0, 0)))
     assert abs(sparse_encode(X, D, n_nonzero_coefs=3).compute() - expected).max() == 0
     assert dead.exists()
+
+
+@pytest.mark.parametrize("coding", [{"n_nonzero_coefs": 3}, {"alpha": 0.5}], ids=str)
+@pytest.mark.parametrize("learn", [mod, online_dictionary_learning])
+def test_a_worker_dies_while_atoms_are_learned(problem, client, tmp_path, learn, coding) -> None:
+    """In the second iteration, with the codes of the first one on it."""
+    X, dead = problem[0], tmp_path / "dead"
+    options = {**coding, "max_iter": 4, "random_state": 0}
+    if learn is online_dictionary_learning:
+        options["batch_size"] = 40
+
+    def fatal_once(row) -> None:
+        if row["n_iter"] == 1:
+            victim = next(iter(client.scheduler_info()["workers"]))
+            held = client.has_what()[victim]
+            dead.write_text(str(len(held)))
+            os.kill(client.run(os.getpid, workers=[victim])[victim], signal.SIGKILL)
+
+    found = learn(blocks(X), 12, callback=fatal_once, **options)
+    assert int(dead.read_text()) > 0  # codes were lost
+    expected = learn(X, 12, **options)
+    np.testing.assert_allclose(found.dictionary, expected.dictionary, atol=1e-8)
+    np.testing.assert_allclose(found.history["objective"], expected.history["objective"])
+    codes = found.codes.compute()
+    assert abs(codes - expected.codes).max() <= 1e-7
 
 
 def test_codes_are_blocks_of_csr(problem) -> None:

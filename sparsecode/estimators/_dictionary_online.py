@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from sparsecode._dask import is_dask
 from sparsecode._docs import documented_class
-from sparsecode.estimators._base import all_or_nothing
+from sparsecode.estimators._base import all_or_nothing, check_samples_in_blocks
 from sparsecode.estimators._callbacks import with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import OnlineState, online_dictionary_learning
@@ -26,9 +27,9 @@ class OnlineDictionaryLearning(DictionaryLearner):
     is `partial_fit` over its batches, to the bit.
 
     %(dictionary_learner)s
-    batch_size : int, default=256
-        Rows between two steps of the atoms; batches are of adjacent rows, so shuffle rows that are
-        sorted.
+    batch_size : int, optional
+        Rows between two steps of the atoms: by default 256, or of a Dask array eight times those
+        of its largest block. Batches are of adjacent rows, so shuffle rows that are sorted.
     max_iter : int, default=10
         Passes of `fit` over the rows at the most.
     init : {"data", "svd", "dct"}, array or DictionaryResult, default="data"
@@ -110,7 +111,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         n_nonzero_coefs: int | None = None,
         residual_tol: float | None = None,
         alpha: float | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         max_iter: int = 10,
         init: Any = "data",
         tol: float | None = None,
@@ -142,7 +143,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            Signals, one a row.
+            Signals, one a row; of a Dask array the blocks stay where they are.
         y : None
             Ignored; it is there for pipelines.
 
@@ -152,7 +153,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
             The estimator itself.
         """
         result = self._fitted(X, online_dictionary_learning, self.max_iter, **self._start)
-        self.state_ = result.state
+        self.state_ = result.state.for_new_rows()
         return self
 
     @all_or_nothing
@@ -162,7 +163,8 @@ class OnlineDictionaryLearning(DictionaryLearner):
         Parameters
         ----------
         X : array of shape (n_samples, n_features)
-            New signals, one a row; in batches if there are more than `batch_size`.
+            New signals, one a row; in batches if there are more than `batch_size`. Of a Dask array
+            the blocks stay where they are.
         y : None
             Ignored; it is there for pipelines.
 
@@ -174,7 +176,7 @@ class OnlineDictionaryLearning(DictionaryLearner):
         if not hasattr(self, "state_"):
             X = self._checked(X, reset=True)
             result = self._learned(X, online_dictionary_learning, max_iter=1, **self._start)
-            self.state_ = result.state
+            self.state_ = result.state.for_new_rows()
             return self
         X = self._checked(X, reset=False).astype(self.state_.dtype, copy=False)
         result = online_dictionary_learning(
@@ -186,8 +188,13 @@ class OnlineDictionaryLearning(DictionaryLearner):
         )
         n_iter = self.n_iter_ + 1
         self._keep(result)
-        self.n_iter_, self.state_ = n_iter, result.state
+        self.n_iter_, self.state_ = n_iter, result.state.for_new_rows()
         return self
+
+    def _checked(self, X: Any, *, reset: bool) -> Any:
+        if is_dask(X):
+            return check_samples_in_blocks(self, X, reset=reset)
+        return super()._checked(X, reset=reset)
 
     @property
     def _start(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class BlockLearner(NamedTuple):
         if isinstance(init, DictionaryResult):
             D, taken, rng = resumed(init, shape, len(taken), rng, random_state)
         else:
-            D = _first_atoms(blocks, shape, init, rng, positive=coding.positive)
+            D = first_atoms_of_blocks(blocks, shape, init, rng, positive=coding.positive)
         return cls(blocks, coding.in_units(blocks.unit), D.astype(blocks.dtype), taken, rng)
 
 
@@ -159,7 +159,7 @@ def _pick(blocks: Blocks, ranks: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _first_atoms(
+def first_atoms_of_blocks(
     blocks: Blocks, shape: tuple[int, int], init: Any, rng: RandomSource, *, positive: bool
 ) -> np.ndarray:
     """As of the whole array; "svd" up to signs."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from sparsecode._scaling import from_units, to_units
+from sparsecode._dask import is_dask
 from sparsecode._threads import check_n_threads, single_threaded_blas
 from sparsecode._validation import (
     check_int,
@@ -17,8 +16,10 @@ from sparsecode._validation import (
     check_real,
     check_unused,
 )
-from sparsecode.solvers._learning import Coding, first_atoms, with_atoms
-from sparsecode.solvers._online import Memory, OnlineState, Pass, Rows, passes
+from sparsecode.solvers._learning import Coding, with_atoms
+from sparsecode.solvers._online import Batches, Memory, OnlineState, Pass, passes
+from sparsecode.solvers._online_blocks import BlockRows
+from sparsecode.solvers._online_rows import Rows
 from sparsecode.solvers._result import DictionaryResult
 from sparsecode.solvers._run import Callback, run
 
@@ -60,8 +61,12 @@ def online_dictionary_learning(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        Signals, one a row; batches are of adjacent rows, so shuffle rows that are sorted. A
-        `np.memmap` is read in batches, and what has been read is given back to the system.
+        Signals, one a row; batches are of adjacent rows in the order given, nothing is shuffled
+        here: do so with rows that are sorted. A `np.memmap` is read in batches, and what has been
+        read is given back to the system. Of a Dask array each batch is coded on the workers where
+        its blocks are, and its part of the sums comes here, where the atoms take their step. The
+        answer is that of the array in memory with this `batch_size`, to rounding. A pass goes over
+        the blocks once, after a first look at them.
     n_components : int, optional
         Atoms; needed where there is no `state`.
     n_nonzero_coefs : int, optional
@@ -72,8 +77,10 @@ def online_dictionary_learning(
     alpha : float, optional
         The weight of the l1 norm of the codes, which are those of the lasso then, nearly: a few
         sweeps of descent a visit.
-    batch_size : int, default=256
-        Rows between two steps of the atoms; it does not depend on the threads.
+    batch_size : int, optional
+        Rows between two steps of the atoms; it does not depend on the threads. By default 256, or
+        of a Dask array eight times the rows of its largest block: each step costs a round trip,
+        and the blocks of one batch are what workers share.
     max_iter : int, default=10
         Passes over the rows at the most.
     init : {"data", "svd", "dct"}, array or DictionaryResult, optional
@@ -105,7 +112,8 @@ def online_dictionary_learning(
     Returns
     -------
     DictionaryResult
-        `dictionary`; `codes` (CSR), each row's from its last visit; `objective`, the sum over the
+        `dictionary`; `codes` (CSR, or a Dask array of such blocks, which live on the workers as
+        long as the result does), each row's from its last visit; `objective`, the sum over the
         batches of the last pass, each in the atoms that it was coded in; `certificate`, the last
         relative change of it; `n_iter`, `status`, `converged`, `history` and `state`. The history
         also has `"relative_error"`, ``||X - C D||_F / ||X||_F``, `"n_nonzero"`, the mean over
@@ -144,6 +152,9 @@ def online_dictionary_learning(
     tol = None if tol is None else check_real(tol, "tol", low=0)
     max_iter, threads = check_int(max_iter, "max_iter"), check_n_threads(n_threads)
     missing = check_missing_values(missing_values)
+    if is_dask(X):
+        check_unused("a Dask array", missing_values=missing_values, n_threads=n_threads)
+    codes = None
     if state is not None:
         check_unused(
             "a state, which knows it",
@@ -153,85 +164,95 @@ def online_dictionary_learning(
         )  # fmt: skip
         if not isinstance(state, OnlineState):
             raise TypeError(f"state has to be that of a result, got a {type(state).__name__}")
-        rows = Rows.checked(X, missing, state.batch_size, state.unit)
-        state, codes = _with_new_rows(state, rows), None
+        rows = _rows(X, missing, state.batch_size, len(state.D), state.unit)
+        state = _with_new_rows(state, rows)
     else:
         if n_components is None:
             raise ValueError("give n_components, the number of atoms, or a state")
         n_components = check_int(n_components, "n_components")
         coding = Coding.checked(n_components, n_nonzero_coefs, residual_tol, alpha, positive)
-        size = 256 if batch_size is None else check_int(batch_size, "batch_size")
+        size = None if batch_size is None else check_int(batch_size, "batch_size")
         if isinstance(init, DictionaryResult):
-            state, rows, codes = _resumed(init, X, n_components, coding, missing, size)
+            state, rows = _resumed(init, X, n_components, coding, missing, size)
+            codes = init.codes
         else:
-            rows, codes = Rows.checked(X, missing, size, None), None
+            rows = _rows(X, missing, size, n_components, None)
             state = _first_state(rows, n_components, coding, init, random_state)
     return _learned(state, rows, codes, max_iter, tol, threads, callback)
 
 
+def _rows(
+    X: Any, missing: bool, size: int | None, n_components: int, unit: float | None
+) -> Rows | BlockRows:
+    if is_dask(X):
+        return BlockRows.checked(X, size, n_components, unit)
+    return Rows.checked(X, missing, 256 if size is None else size, unit)
+
+
 def _first_state(
-    rows: Rows, n_components: int, coding: Coding, init: Any, random_state: Any
+    rows: Rows | BlockRows, n_components: int, coding: Coding, init: Any, random_state: Any
 ) -> OnlineState:
-    shape = (check_n_components(n_components, rows.X.shape[1]), rows.X.shape[1])
-    first = np.nan_to_num(rows.read(slice(0, max(rows.batch_size, n_components))))
+    n_components = check_n_components(n_components, rows.shape[1])
     rng = check_random_state(random_state)
-    D = first_atoms(first, shape, init, rng, positive=coding.positive)
-    A, B = np.zeros((n_components, n_components)), np.zeros(shape)
+    D = rows.first_atoms(n_components, init, rng, positive=coding.positive)
+    A, B = np.zeros((n_components, n_components)), np.zeros(D.shape)
     return OnlineState(coding, rows.batch_size, rows.dtype, rows.unit, D, A, B, 0, _unseen(rows, D))
 
 
-def _unseen(rows: Rows, D: np.ndarray) -> Memory:
+def _unseen(rows: Rows | BlockRows, D: np.ndarray) -> Memory:
     """Of rows that have not been seen yet."""
     return Memory(
         weights=np.zeros(rows.n_batches),
         born=np.full(len(D), -1),
-        taken=np.zeros(rows.X.shape[0], dtype=bool),
-        energies=np.zeros(rows.X.shape[0]),
+        rows=rows.unseen(len(D)),
         uses=np.zeros(len(D), dtype=np.int64),
-        filled=np.zeros(rows.X.shape, dtype=rows.dtype) if rows.missing else None,
         velocity=np.zeros_like(D),
         n_passes=0,
         objective=0.0,
     )
 
 
-def _with_new_rows(state: OnlineState, rows: Rows) -> OnlineState:
-    if rows.X.shape[1] != state.D.shape[1]:
-        raise ValueError(f"X has {rows.X.shape[1]} features but state has {state.D.shape[1]}")
+def _with_new_rows(state: OnlineState, rows: Rows | BlockRows) -> OnlineState:
+    if rows.shape[1] != state.D.shape[1]:
+        raise ValueError(f"X has {rows.shape[1]} features but state has {state.D.shape[1]}")
     if rows.dtype != state.dtype:
         raise ValueError(f"X is {rows.dtype} but state comes from {state.dtype}")
     return state._replace(memory=_unseen(rows, state.D))
 
 
 def _resumed(
-    init: DictionaryResult, X: Any, n_components: int, coding: Coding, missing: bool, size: int
-) -> tuple[OnlineState, Rows, sp.csr_array]:
-    """Where the result's run ended: its sums, and its codes in units."""
+    init: DictionaryResult,
+    X: Any,
+    n_components: int,
+    coding: Coding,
+    missing: bool,
+    size: int | None,
+) -> tuple[OnlineState, Rows | BlockRows]:
+    """Where the result's run ended."""
     state = init.state
     if not isinstance(state, OnlineState):
         raise ValueError("init is a result of another learner; it has to be one of this")
-    rows = Rows.checked(X, missing, size, state.unit)
+    rows = _rows(X, missing, size, n_components, state.unit)
     same = (
         coding == state.coding
-        and (size, rows.dtype, rows.X.shape[0])
+        and (rows.batch_size, rows.dtype, rows.shape[0])
         == (state.batch_size, state.dtype, init.codes.shape[0])
-        and (n_components, rows.X.shape[1]) == state.D.shape
-        and missing == (state.memory.filled is not None)
+        and (n_components, rows.shape[1]) == state.D.shape
+        and rows.fits(state.memory.rows)
     )
     if not same:
         raise ValueError(
-            "init is a result for other rows or arguments: the shapes and dtype of X, n_components,"
-            " how codes are found, batch_size and missing_values have to be the same"
+            "init is a result for other rows or arguments: the shapes and dtype of X, whether it "
+            "is a Dask array and its blocks, n_components, how codes are found, batch_size and "
+            "missing_values have to be the same"
         )
-    codes = init.codes.copy()
-    codes.data = to_units(codes.data, state.unit)
-    return state, rows, codes
+    return state, rows
 
 
 def _learned(
     state: OnlineState,
-    rows: Rows,
-    codes: sp.csr_array | None,
+    rows: Rows | BlockRows,
+    codes: Any,
     max_iter: int,
     tol: float | None,
     n_threads: int,
@@ -251,17 +272,16 @@ def _learned(
             "objective": done.objective * squared_unit,
             "certificate": change,
             "relative_error": float(np.sqrt(done.energy / energy)) if energy > 0 else 0.0,
-            "n_nonzero": sum(np.count_nonzero(c.data) for c in done.codes) / rows.X.shape[0],
+            "n_nonzero": done.n_nonzero / rows.shape[0],
             "coherence": done.coherence,
             "n_replaced": done.n_replaced,
         }
 
-    batches = [] if codes is None else [codes[rows.part(i)] for i in range(rows.n_batches)]
+    batches: Batches = rows.batches(state.memory.rows, codes, n_threads)
     with single_threaded_blas():  # bits would depend on the number of its threads
         last, ending = run(
-            passes(state, rows, batches, n_threads), measure, tol=tol, max_iter=max_iter,
+            passes(state, batches), measure, tol=tol, max_iter=max_iter,
             callback=with_atoms(callback, lambda: D), name="online_dictionary_learning",
         )  # fmt: skip
-    found = sp.csr_array(sp.vstack(last.codes, format="csr"))
-    found.data = from_units(found.data, rows.unit, name="codes")
+    found = rows.codes_of(last.codes, len(last.D))
     return DictionaryResult(dictionary=last.D, codes=found, state=last.state, **ending)

@@ -1,0 +1,255 @@
+"""Blocks of a Dask array in batches, coded where they are: what online learning knows of them.
+
+Sums of the codes of a batch travel, and as many rows as there are atoms to replace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsecode._dask import check_blocks, done, persisted, reduce_rows, reduced, row_blocks, tasks
+from sparsecode._scaling import from_units, to_units
+from sparsecode._validation import RandomSource
+from sparsecode.solvers._blocks import Blocks, added, in_units
+from sparsecode.solvers._learning import Coding, Signals, largest, moments
+from sparsecode.solvers._learning_blocks import first_atoms_of_blocks
+from sparsecode.solvers._online import Visit
+from sparsecode.solvers._online_rows import coded
+
+BLOCKS = 8  # whose rows are a batch by default
+PART = 2048  # rows whose codes are dense at a time
+
+
+class Worst(NamedTuple):
+    """Rows that are coded worst, descending."""
+
+    energies: np.ndarray
+    places: np.ndarray
+    rows: np.ndarray
+
+
+class BlockRows(NamedTuple):
+    """The data in pieces, each of one block and one batch."""
+
+    pieces: Blocks
+    batch_size: int
+    missing: bool = False
+
+    @classmethod
+    def checked(cls, X: Any, batch_size: int | None, n_components: int, unit: float | None) -> Self:
+        """Every block is looked at once; where heights are unknown it is counted before."""
+        X = check_blocks(X, "X")
+        if np.isnan(X.shape[0]):
+            X = X.copy()
+            X.compute_chunk_sizes()
+        size = BLOCKS * max(X.chunks[0]) if batch_size is None else batch_size
+        pieces = Blocks.checked(_cut(X, size, max(size, n_components)))
+        if unit is not None:
+            with np.errstate(over="ignore", under="ignore"):
+                energy = pieces.energy * float(np.square(pieces.unit / unit))
+            pieces = pieces._replace(unit=unit, energy=energy)
+        return cls(pieces, size)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.pieces.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.pieces.dtype
+
+    @property
+    def unit(self) -> float:
+        return self.pieces.unit
+
+    @property
+    def energy(self) -> float:
+        return self.pieces.energy
+
+    @property
+    def n_batches(self) -> int:
+        return -(-self.shape[0] // self.batch_size)
+
+    def first_atoms(
+        self, n_components: int, init: Any, rng: RandomSource, *, positive: bool
+    ) -> np.ndarray:
+        n = min(max(self.batch_size, n_components), self.shape[0])
+        first = slice(int(np.searchsorted(self.pieces.starts, n)))
+        rows = self.pieces._replace(
+            tasks=self.pieces.tasks[first], starts=self.pieces.starts[first],
+            shape=(n, self.shape[1]), nonzero=self.pieces.nonzero[first],
+        )  # fmt: skip
+        shape = (n_components, self.shape[1])
+        D = first_atoms_of_blocks(rows, shape, init, rng, positive=positive)
+        return D.astype(self.dtype, copy=False)
+
+    def unseen(self, n_components: int) -> KeptOfBlocks:
+        """Of rows that have no codes yet."""
+        return KeptOfBlocks(np.zeros(self.shape[0], dtype=bool), self.pieces.starts, [])
+
+    def fits(self, kept: Any) -> bool:
+        """Whether this was kept of such rows."""
+        return isinstance(kept, KeptOfBlocks) and np.array_equal(kept.starts, self.pieces.starts)
+
+    def batches(self, kept: KeptOfBlocks, given: Any, n_threads: int) -> CodedBlocks:
+        """A task has one thread, since its neighbours have the others."""
+        codes = [None] * len(self.pieces.tasks)
+        if given is not None:
+            codes = persisted(_codes_in_units, row_blocks(given), self.unit)
+        return CodedBlocks(self, kept, codes)
+
+    def codes_of(self, codes: list[Any], n_components: int) -> Any:
+        """The Dask array of all codes, as they are given to the caller."""
+        like = sp.csr_array((1, n_components), dtype=self.dtype)
+        return self.pieces.array_of(tasks(_codes_as_given, codes, self.unit), like)
+
+
+def _cut(X: Any, size: int, first: int) -> Any:
+    """The same rows in blocks of which none is in two batches; no row goes elsewhere."""
+    n = X.shape[0]
+    if n == 0:
+        return X
+    ends = np.unique([*np.cumsum(X.chunks[0]), *range(size, n, size), min(first, n)])
+    heights = np.diff(ends[ends > 0], prepend=0)
+    return X.rechunk((tuple(heights.tolist()), X.chunks[1]))
+
+
+class KeptOfBlocks(NamedTuple):
+    """What is kept of rows beside their codes."""
+
+    taken: np.ndarray  # whether a row became an atom
+    starts: np.ndarray  # of the pieces
+    worst: list[Any]  # those of each piece, on the workers
+
+
+class CodedBlocks:
+    """The pieces, and what changes with every visit."""
+
+    def __init__(self, rows: BlockRows, kept: KeptOfBlocks, codes: list[Any]) -> None:
+        self.rows, self.n_batches, self.codes = rows, rows.n_batches, codes
+        self.taken = kept.taken.copy()
+        self.worst_coded = list(kept.worst) or [None] * len(codes)
+        self.bounds = np.append(rows.pieces.starts, rows.shape[0])
+
+    def height(self, number: int) -> int:
+        size = self.rows.batch_size
+        return min(size, self.rows.shape[0] - number * size)
+
+    def visit(
+        self, number: int, coding: Coding, D: np.ndarray, weight: float, reborn: np.ndarray | None
+    ) -> Visit:
+        """One pass over the blocks of the batch: what comes back is what is new in the sums."""
+        of_batch, given = self._pieces(range(number, number + 1)), self.rows.pieces.tasks
+        old = self.codes if reborn is not None else [None] * len(given)
+        asked = [(given[i], old[i], self.bounds[i], self._taken(i)) for i in of_batch]
+        units = (self.rows.dtype, self.rows.unit)
+        # A row that has become an atom does not do so again: of as many rows as there are atoms
+        # after this visit, and again before the next.
+        visited = tasks(_visited, asked, *units, coding, D, weight, reborn, 2 * len(D))
+        stay = [tasks(itemgetter(part), visited) for part in (0, 1)]
+        seen = reduced(itemgetter(2), added, visited)
+        *kept, seen = done([*stay[0], *stay[1], seen])
+        where = slice(of_batch.start, of_batch.stop)
+        self.codes[where], self.worst_coded[where] = kept[: len(asked)], kept[len(asked) :]
+        found: Visit = seen.compute()
+        return found
+
+    def worst(self, batches: range, count: int) -> np.ndarray:
+        if count == 0:
+            return np.empty((0, self.rows.shape[1]), self.rows.dtype)
+        asked = [(self.worst_coded[i], self._taken(i)) for i in self._pieces(batches)]
+        found = reduce_rows(_not_taken, partial(_worst_of_all, count=count), asked, count)
+        self.taken[found.places] = True
+        return found.rows
+
+    def kept(self) -> KeptOfBlocks:
+        return KeptOfBlocks(self.taken.copy(), self.rows.pieces.starts, list(self.worst_coded))
+
+    def _pieces(self, batches: range) -> range:
+        size = self.rows.batch_size
+        ends = (batches.start * size, min(batches.stop * size, self.rows.shape[0]))
+        first, last = np.searchsorted(self.bounds, ends)
+        return range(int(first), int(last))
+
+    def _taken(self, piece: int) -> np.ndarray:
+        start, stop = self.bounds[piece : piece + 2]
+        return np.asarray(start + np.flatnonzero(self.taken[start:stop]))
+
+
+# What workers do. A piece is rows as they were given.
+
+
+def _codes_in_units(codes: sp.csr_array, unit: float) -> sp.csr_array:
+    return _with_data(codes, to_units(codes.data, unit))
+
+
+def _codes_as_given(codes: sp.csr_array, unit: float) -> sp.csr_array:
+    return _with_data(codes, from_units(codes.data, unit, name="codes"))
+
+
+def _with_data(codes: sp.csr_array, data: np.ndarray) -> sp.csr_array:
+    return sp.csr_array((data, codes.indices, codes.indptr), shape=codes.shape)
+
+
+def _visited(
+    piece: np.ndarray,
+    old: sp.csr_array | None,
+    start: int,
+    taken: np.ndarray,
+    dtype: np.dtype,
+    unit: float,
+    coding: Coding,
+    D: np.ndarray,
+    weight: float,
+    reborn: np.ndarray | None,
+    n_worst: int,
+) -> tuple[sp.csr_array, Worst, Visit]:
+    X = in_units(piece, dtype, unit)
+    if reborn is not None:
+        assert old is not None
+        old = _with_data(old, np.where(reborn[old.indices], 0, old.data))
+    codes = _coded(coding, X, D, old)
+    A, B = moments(X, codes, 1)
+    if old is not None:
+        old_A, old_B = moments(X, old, 1)
+        A, B = A - weight * old_A, B - weight * old_B
+    energies = Signals(X, None, X, unit, 0.0).energies(codes, D, 1)
+    absolute = float(np.abs(codes.data).sum(dtype=np.float64))
+    uses = np.bincount(codes.indices, minlength=len(D))
+    seen = Visit(A, B, float(energies.sum()), absolute, uses)
+    energies[taken - start] = 0
+    if coding.positive:
+        energies[~(X > 0).any(axis=1)] = 0
+    worst = largest(energies, n_worst)
+    return codes, Worst(energies[worst], start + worst, X[worst]), seen
+
+
+def _coded(coding: Coding, X: np.ndarray, D: np.ndarray, old: sp.csr_array | None) -> sp.csr_array:
+    if coding.alpha is None:
+        codes = coding.codes(X, D, 1, missing=False)
+    else:
+        parts = [slice(first, first + PART) for first in range(0, len(X), PART)]
+        starts = [None if old is None else old[part].toarray() for part in parts]
+        codes = sp.csr_array(sp.vstack([
+            sp.csr_array(coded(coding, X[part], D, start, 1))
+            for part, start in zip(parts, starts, strict=True)
+        ], format="csr"))  # fmt: skip
+    codes.eliminate_zeros()
+    return codes
+
+
+def _not_taken(worst: Worst, taken: np.ndarray, count: int) -> Worst:
+    free = np.flatnonzero(~np.isin(worst.places, taken))[:count]
+    return Worst(*(part[free] for part in worst))
+
+
+def _worst_of_all(parts: Sequence[Worst], count: int) -> Worst:
+    energies, places, rows = (np.concatenate(each) for each in zip(*parts, strict=True))
+    first = np.lexsort((places, -energies))[:count]
+    return Worst(energies[first], places[first], rows[first])
