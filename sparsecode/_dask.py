@@ -114,10 +114,11 @@ def tasks(work: Callable[..., Any], blocks: Sequence[Any], *shared: Any) -> list
     """The same as tasks that are still to be done."""
     from dask import delayed
 
-    def task(*given: Any) -> Any:
+    def task(shared: tuple[Any, ...], *given: Any) -> Any:
         with one_of_many():
-            return work(*given)
+            return work(*given, *shared)
 
+    # One task that all others wait for, not one for each argument.
+    of_all = delayed(shared, pure=False, traverse=False) if shared else ()
     task_of = delayed(task, pure=False)
-    shared = tuple(delayed(each, pure=False, traverse=False) for each in shared)
-    return [task_of(*(b if isinstance(b, tuple) else (b,)), *shared) for b in blocks]
+    return [task_of(of_all, *(b if isinstance(b, tuple) else (b,))) for b in blocks]

@@ -1,0 +1,285 @@
+"""Patches learned from and coded on worker processes, beside the same work in memory.
+
+``python benchmarks/cluster.py --patches 10000000 --workers 2``
+
+A Dask array of 8 x 8 patches of photographs is made block by block, in the task that needs it.
+`OnlineDictionaryLearning` learns 256 atoms from it, whose codes of a pass stay on the workers as
+CSR; then the patches are coded in these atoms, and of each block only its error and its number of
+nonzeros are kept. In memory the same calls have a part of the patches that is made beforehand, on
+one thread in each of as many processes as there are workers, before and after. Printed are
+
+- patches a second on a core, of the cluster (which makes its blocks in that time, again in every
+  pass) and in memory, and their ratio; cores are the workers, at most those of this machine;
+- the same of the seconds of the processor, of all processes, which what else runs here hardly
+  changes, while it does change the others;
+- the largest sum over all processes (this one, which is the scheduler too, the workers and what
+  keeps them alive) of the memory that is theirs (PSS) or seen by them (RSS), every half a second;
+- what workers have sent to one another and to this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import numpy as np
+import psutil
+from distributed import Client, LocalCluster
+
+from sparsecode import OnlineDictionaryLearning
+from sparsecode.datasets import load_image_patches
+from sparsecode.solvers import sparse_encode
+
+N_ATOMS, N_NONZERO, SIDE = 256, 8, 8
+TINY = 4000
+
+
+class Setting(NamedTuple):
+    """What is done, whoever does it."""
+
+    n_patches: int
+    height: int  # rows of a block
+    batch_size: int
+    n_passes: int
+
+    def learner(self, batch_size: int | None, **options: Any) -> OnlineDictionaryLearning:
+        return OnlineDictionaryLearning(
+            N_ATOMS, n_nonzero_coefs=N_NONZERO, batch_size=batch_size, max_iter=self.n_passes,
+            random_state=0, **options,
+        )  # fmt: skip
+
+
+class Speed(NamedTuple):
+    """Seconds for a patch (in a pass): on the clock of a core, and of the processors."""
+
+    wall: float
+    processor: float
+
+
+def photographs() -> np.ndarray:
+    """The two of scikit-learn, side by side."""
+    pictures = [
+        load_image_patches(1, patch_size=427, images=name, remove_mean=False, random_state=0,
+                           dtype=np.float32).reshape(427, 427)
+        for name in ("china", "flower")
+    ]  # fmt: skip
+    return np.hstack(pictures)
+
+
+def patches(photographs: np.ndarray, seed: int, n: int) -> np.ndarray:
+    """Random places with a little noise, so that no two are alike; no mean, and unit norm."""
+    rng = np.random.default_rng(seed)
+    windows = np.lib.stride_tricks.sliding_window_view(photographs, (SIDE, SIDE))
+    i, j = (rng.integers(size, size=n) for size in windows.shape[:2])
+    X = windows[i, j].reshape(n, SIDE * SIDE)
+    X += np.float32(0.01) * rng.standard_normal(X.shape, dtype=np.float32)
+    X -= X.mean(axis=1, keepdims=True)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return X
+
+
+def block(photographs: np.ndarray, block_info: Any = None) -> np.ndarray:
+    """The patches of a block, the same whenever it is asked for."""
+    info = block_info[None]
+    return patches(photographs, 10 + info["chunk-location"][0], info["chunk-shape"][0])
+
+
+def left(X: np.ndarray, codes: Any, D: np.ndarray) -> np.ndarray:
+    """The squared error of a block and its nonzeros: all that is kept of its codes."""
+    if not len(X):  # Dask asks what comes out
+        return np.empty((0, 2))
+    R = X - codes @ D
+    return np.array([[np.sum(np.square(R, dtype=np.float64)), codes.nnz]])
+
+
+def timed(work: Callable[[], Any], n: int) -> tuple[Any, Speed]:
+    began, cpu = time.perf_counter(), time.process_time()
+    answer = work()
+    return answer, Speed((time.perf_counter() - began) / n, (time.process_time() - cpu) / n)
+
+
+def in_memory(setting: Setting, n: int, seed: int) -> dict[str, Speed]:
+    """One thread; learning in the batches of the default and in those of the cluster."""
+    source = photographs()
+    warm = patches(source, 0, 2000)
+    setting.learner(None, n_threads=1).fit(warm)  # compiles
+    X, made = timed(lambda: patches(source, seed, n), n)
+    found = {"making patches": made}
+    for name, size in (("learning, batches of 256", None), ("learning", setting.batch_size)):
+        learner = setting.learner(size, n_threads=1)
+        _, found[name] = timed(lambda learner=learner: learner.fit(X), n * setting.n_passes)
+    D, options = learner.components_, {"n_nonzero_coefs": N_NONZERO, "n_threads": 1}
+    _, found["coding"] = timed(lambda: sparse_encode(X, D, **options), n)
+    return found
+
+
+def side_by_side(setting: Setting, n: int, n_processes: int) -> dict[str, Speed]:
+    """The mean over processes that do the same at the same time."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_processes, mp_context=context) as pool:
+        tasks = [pool.submit(in_memory, setting, n, seed) for seed in range(n_processes)]
+        answers = [task.result() for task in tasks]
+    return mean(answers)
+
+
+def mean(answers: list[dict[str, Speed]]) -> dict[str, Speed]:
+    return {
+        name: Speed(*np.mean([answer[name] for answer in answers], axis=0)) for name in answers[0]
+    }
+
+
+class Watch:
+    """The memory of this process and all that it started."""
+
+    def __init__(self) -> None:
+        self.pss = self.rss = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.5):
+            seen = of_all(lambda process: process.memory_full_info())
+            self.pss = max(self.pss, sum(each.pss for each in seen) / 1e9)
+            self.rss = max(self.rss, sum(each.rss for each in seen) / 1e9)
+
+
+def of_all(ask: Callable[[psutil.Process], Any]) -> list[Any]:
+    """What this process and those that it started say, but for those that have just ended."""
+    this, answers = psutil.Process(), []
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error):
+            answers.append(ask(process))
+    return answers
+
+
+def processor_seconds() -> float:
+    return sum(each.user + each.system for each in of_all(lambda process: process.cpu_times()))
+
+
+def sent(client: Client) -> int:
+    """Bytes that workers have sent: answers to one another, and to this process."""
+    return sum(client.run(lambda dask_worker: dask_worker.transfer_outgoing_bytes_total).values())
+
+
+@contextmanager
+def cluster(n_workers: int, memory: float) -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=":0",
+            memory_limit=f"{memory}GB",
+        ) as workers,
+        Client(workers) as client,
+    ):  # fmt: skip
+        yield client
+
+
+def distributed(setting: Setting, n_workers: int, memory: float) -> tuple[dict[str, Speed], str]:
+    cores, n = min(n_workers, os.cpu_count() or 1), setting.n_patches
+    heights = [min(setting.height, n - start) for start in range(0, n, setting.height)]
+    found, bytes_sent = {}, {}
+
+    def measured(name: str, n_done: int, work: Callable[[], Any]) -> Any:
+        before, began, cpu = sent(client), time.perf_counter(), processor_seconds()
+        answer = work()
+        seconds = time.perf_counter() - began
+        found[name] = Speed(seconds * cores / n_done, (processor_seconds() - cpu) / n_done)
+        bytes_sent[name] = sent(client) - before
+        return answer
+
+    with Watch() as watch, cluster(n_workers, memory) as client:
+        X = da.map_blocks(
+            block, chunks=(tuple(heights), (SIDE * SIDE,)), dtype=np.float32,
+            meta=np.empty((0, 0), np.float32),
+            photographs=dask.delayed(photographs(), pure=False),  # these travel once
+        )  # fmt: skip
+        warm = 2000 * n_workers
+        setting.learner(None).fit(X[:warm].rechunk((2000, -1)))  # compiles
+        client.run(in_memory, setting._replace(n_passes=1), 2000, 0)
+        learner = setting.learner(setting.batch_size)
+        measured("learning", n * setting.n_passes, lambda: learner.fit(X))
+        D = learner.components_
+
+        def code() -> np.ndarray:
+            codes = sparse_encode(X, D, n_nonzero_coefs=N_NONZERO)
+            parts = da.map_blocks(
+                left, X, codes, D=D, dtype=float, chunks=((1,) * len(heights), (2,)),
+                meta=np.empty((0, 2)),
+            )  # fmt: skip
+            return np.asarray(parts.sum(axis=0).compute())
+
+        error, n_nonzero = measured("coding", n, code)
+    lines = [
+        f"  relative error {learner.error_:.4f} in the last pass, {np.sqrt(error / n):.4f} coded",
+        f"  {n_nonzero / n:.2f} nonzeros a code",
+        f"  memory at most {watch.pss:.2f} GB (PSS), {watch.rss:.2f} GB (RSS)",
+        *(f"  sent while {name}: {bytes_sent[name] / 1e6:,.1f} MB" for name in bytes_sent),
+    ]
+    return found, "\n".join(lines)
+
+
+def compare(there: dict[str, Speed], here: dict[str, Speed]) -> None:
+    """The ratios are to what is quicker in memory."""
+    for name, speed in here.items():
+        print(f"  in memory, {name}: {1 / speed.wall:,.0f} patches a second on a core")
+    for name, speed in there.items():
+        peers = [each for label, each in here.items() if label.startswith(name)]
+        wall, processor = (min(part) for part in zip(*peers, strict=True))
+        print(
+            f"  cluster, {name}: {1 / speed.wall:,.0f} patches a second on a core, "
+            f"{wall / speed.wall:.3f} of that in memory; "
+            f"by seconds of the processor {processor / speed.processor:.3f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--patches", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    parser.add_argument("--block", type=int, default=25_000, help="rows of a block")
+    parser.add_argument("--batch", type=int, default=8, help="blocks of a mini-batch")
+    parser.add_argument("--passes", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=200_000, help="patches of each in memory")
+    parser.add_argument("--memory", type=float, default=1.5, help="GB that a worker may take")
+    parser.add_argument("--tiny", action="store_true", help="small data: only to see that it runs")
+    given = parser.parse_args()
+    n, height, sample = given.patches, given.block, given.sample
+    if given.tiny:
+        n, height, sample = TINY, TINY // 16, TINY // 4
+    setting = Setting(n, height, height * given.batch, given.passes)
+    print(
+        f"{n:,} patches in blocks of {height:,}, {setting.batch_size:,} a batch, "
+        f"{given.passes} passes; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    for n_workers in given.workers:
+        print(f"{n_workers} workers", flush=True)
+        n_processes = min(n_workers, os.cpu_count() or 1)
+        before = side_by_side(setting, sample, n_processes)
+        began = time.perf_counter()
+        there, said = distributed(setting, n_workers, given.memory)
+        seconds = time.perf_counter() - began
+        here = mean([before, side_by_side(setting, sample, n_processes)])
+        compare(there, here)
+        print(f"{said}\n  {seconds:,.0f} seconds, with the start of the workers", flush=True)
+
+
+if __name__ == "__main__":
+    main()
