@@ -208,6 +208,7 @@ def test_a_worker_dies(problem, client, tmp_path) -> None:
 @pytest.mark.parametrize("learn", [mod, online_dictionary_learning])
 def test_a_worker_dies_while_atoms_are_learned(problem, client, tmp_path, learn, coding) -> None:
     """In the second iteration, with the codes of the first one on it."""
+    client.wait_for_workers(2, timeout=120)  # one may just be coming back
     X, dead = problem[0], tmp_path / "dead"
     options = {**coding, "max_iter": 4, "random_state": 0}
     if learn is online_dictionary_learning:
