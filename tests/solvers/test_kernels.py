@@ -10,6 +10,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.sparse as sp
 
 from sparsecode.objectives import duality_gap
@@ -359,6 +360,50 @@ def test_a_positive_pursuit_drops_an_atom_that_turns_negative(kind) -> None:
     assert indices[:2].tolist() == [1, 2]
     np.testing.assert_allclose(values[:2], [1, 1.2], atol=1e-5)
     np.testing.assert_allclose(energies, [0.25, 3, 0], atol=1e-5)
+
+
+def pursued(X, D, limit):
+    """What the kernel makes of them, dense."""
+    n, codes = len(X), np.zeros((len(X), len(D)))
+    indices, values = np.zeros(n * limit, np.int32), np.zeros(n * limit)
+    counts, energies = np.zeros(n, np.int64), np.zeros(n)
+    positive_pursuit_tile(
+        X @ D.T, D @ D.T, X, D, np.zeros(n), limit, indices, values, counts, energies
+    )
+    places = np.repeat(np.arange(n), counts), indices[: counts.sum()]
+    codes[places] = values[: counts.sum()]
+    return codes, energies
+
+
+def a_positive_pursuit(x, D, limit):
+    """The same by SciPy's nonnegative least squares, of all that is taken anew at each step."""
+    code, failed = np.zeros(len(D)), np.zeros(len(D), bool)
+    while np.count_nonzero(code) < limit:
+        scores = (D @ (x - code @ D)) / np.linalg.norm(D, axis=1)
+        best = int(np.argmax(np.where(failed | (code > 0), -np.inf, scores)))
+        if scores[best] <= 1e-12:
+            break
+        support = np.append(np.flatnonzero(code), best)
+        code = np.zeros(len(D))
+        code[support] = scipy.optimize.nnls(D[support].T, x)[0]
+        failed[best] = code[best] == 0
+    return code
+
+
+def test_a_positive_pursuit_is_that_of_nonnegative_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((14, 8)) + 0.7  # correlated, so that some leave again
+    X = np.abs(rng.standard_normal((30, 14))) @ D
+    codes, energies = pursued(X, D, 6)
+    expected = np.array([a_positive_pursuit(x, D, 6) for x in X])
+    np.testing.assert_allclose(codes, expected, atol=1e-8)
+    np.testing.assert_allclose(energies, np.sum((X - expected @ D) ** 2, axis=1), atol=1e-8)
+
+
+def test_a_positive_pursuit_refuses_what_is_all_but_in_the_span() -> None:
+    D = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1e-7]])
+    codes, _ = pursued(np.array([[0.2, 2, 0.5]]), D, 3)
+    np.testing.assert_allclose(codes, [[0.2, 2, 0]])
 
 
 @KINDS
