@@ -61,7 +61,7 @@ def transition(name: str, work: Work, output: Path) -> tuple[list[Row], list[Row
             work.deltas,
             np.outer(curve, np.linspace(*work.parts)),
             n_trials=work.n_trials,
-            path=output / f".{name}-{work.n}.npz",
+            path=output / f".{name}-{work.n}.json",
         )
     about = name, work.n, work.n_trials
     columns = found.deltas, curve, found.midpoints, found.lows, found.highs

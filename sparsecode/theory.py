@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._files import atomic_write
+from sparsecode._files import strict_json, write_json
 from sparsecode._memory import check_fits
 from sparsecode._phase import fraction, minimax_threshold
 from sparsecode._threads import check_n_jobs
@@ -236,7 +236,7 @@ def empirical_phase_transition(
     n_jobs : int, optional
         Processes, as joblib counts them.
     path : path, optional
-        A file (.npz) in which finished cells are kept: a run that was cut off goes on from there.
+        A file (JSON) in which finished cells are kept: a run that was cut off goes on from there.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def empirical_phase_transition(
     Raises
     ------
     ValueError
-        A parameter is out of range, or the file at `path` is that of another experiment.
+        A parameter is out of range, or the file at `path` is damaged or of another experiment.
 
     References
     ----------
@@ -330,24 +330,37 @@ class _Cells:
 
     def __init__(self, path: Any, settings: tuple[int, ...], success_tol: float) -> None:
         self.path = None if path is None else Path(path)
-        self.settings = np.array([*settings, success_tol])
+        self.settings = [*settings, success_tol]
         self.counts: dict[tuple[int, int], int] = {}
         if self.path is not None and self.path.exists():
-            with np.load(self.path, allow_pickle=False) as file:
-                if not np.array_equal(file["settings"], self.settings):
-                    raise ValueError(
-                        f"{path} is of another experiment (n, n_trials, random_state, positive or "
-                        "success_tol differ); give another path, or delete it"
-                    )
-                self.counts = {(m, k): count for m, k, count in file["cells"].tolist()}
+            self._read(self.path)
+
+    def _read(self, path: Path) -> None:
+        """What is believed of the file: counts of trials, of this experiment."""
+        again = "give another path, or delete it"
+        try:
+            kept = strict_json(path.read_bytes())
+            same, rows = kept["settings"] == self.settings, kept["cells"]
+            self.counts = dict(map(self._cell, rows if same else ()))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is damaged: {str(error)[:200]}; {again}") from error
+        if not same:
+            raise ValueError(
+                f"{path} is of another experiment (n, n_trials, random_state, positive or "
+                f"success_tol differ); {again}"
+            )
+
+    def _cell(self, row: Any) -> tuple[tuple[int, int], int]:
+        n, n_trials = self.settings[:2]
+        m, k, count = row
+        cell = check_int(m, "m", high=n), check_int(k, "k", high=n)
+        return cell, check_int(count, "a count of successes", low=0, high=n_trials)
 
     def add(self, cell: tuple[int, int], count: int) -> None:
         self.counts[cell] = count
         if self.path is not None:
-            cells = np.array([[*cell, count] for cell, count in self.counts.items()])
-            atomic_write(
-                self.path, lambda file: np.savez(file, settings=self.settings, cells=cells)
-            )
+            cells = [[*cell, count] for cell, count in self.counts.items()]
+            write_json(self.path, {"settings": self.settings, "cells": cells})
 
 
 def _half(rhos: np.ndarray, successes: np.ndarray, n_trials: int) -> tuple[float, float, float]:

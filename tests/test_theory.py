@@ -115,7 +115,7 @@ def test_a_clean_step_is_halfway_between_two_cells() -> None:
 
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path) -> None:
-    path, options = tmp_path / "cells.npz", {"rhos": [0.1, 0.5, 0.9], "n_trials": 4}
+    path, options = tmp_path / "cells.json", {"rhos": [0.1, 0.5, 0.9], "n_trials": 4}
     whole = empirical_phase_transition(noisy_oracle, 30, [1.0], **options)
 
     def impatient(A, y, k):

@@ -113,6 +113,7 @@ def read_moments(
     The file holds that by the names of layers; for a model, or else what enters the model.
     """
     from sparsecode.layers import Calibration, calibrate
+    from sparsecode.layers.calibration import check_widths
     from sparsecode.layers.formats import read_tensors
 
     if path is None:
@@ -123,11 +124,11 @@ def read_moments(
             raise ValueError("it holds no arrays; give one of shape (n_samples, n_inputs) a layer")
         if _are_of_the_model(set(inputs), network):
             return calibrate(network, inputs, n_threads=n_threads)
-        calibration = Calibration.from_arrays(inputs)
-        calibration.check(network)
+        # First: a moment is the square of its width, whatever the size of the file.
+        check_widths(network, {name: X.shape[-1] for name, X in inputs.items() if X.ndim > 1})
+        return Calibration.from_arrays(inputs)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return calibration
 
 
 def _are_of_the_model(names: set[str], network: Network) -> bool:

@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 from sparsecode.cli._files import check_formats, claimed_files
@@ -147,6 +148,20 @@ def _solver(args: argparse.Namespace) -> tuple[Callable[..., SplitResult], dict[
     return getattr(solvers, name), options
 
 
+# What struct, NumPy and its parsers of headers raise on bytes that make no sense.
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+    struct.error,
+)
+
+
 def read_matrix(path: str, *, max_bytes: int = 2**40) -> np.ndarray:
     """Read a 2-D array of real numbers from ``.npy``; nothing in the file is executed.
 
@@ -169,8 +184,7 @@ def read_matrix(path: str, *, max_bytes: int = 2**40) -> np.ndarray:
     try:
         large = _check_header(Path(path), max_bytes) > MAPPED
         return np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
-    # What struct, NumPy and its parser of headers raise on bytes that make no sense.
-    except (ValueError, TypeError, EOFError, OverflowError, SyntaxError, struct.error) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read as a .npy matrix: {str(error)[:500]}") from error
 
 

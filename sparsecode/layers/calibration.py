@@ -244,27 +244,31 @@ class Calibration:
             ...
         ValueError: calibration: 'fc' is no layer of the network; did you mean 'fc1'?
         """
-        network = as_network(network)
-        for name, moment in self._moments.items():
-            try:
-                layer = network.layer(name)
-            except ValueError as error:
-                raise ValueError(f"calibration: {error}") from error
-            width = moment.total.shape[0]
-            if width == layer.n_inputs:
-                continue
-            other = "out_in" if layer.transposed else "in_out"
-            turned = network.layout.declared is None and width == layer.n_outputs
-            hint = f'; read the network with orientation="{other}"' if turned else ""
-            raise ValueError(
-                f"calibration: the inputs of {name!r} have {width} columns, but the layer takes "
-                f"{layer.n_inputs} inputs and gives {layer.n_outputs} outputs{hint}"
-            )
+        check_widths(network, {name: len(m.total) for name, m in self._moments.items()})
 
     def _moment(self, name: str) -> _Moment:
         if name not in self._moments:
             raise ValueError(f"there are no inputs of {name!r}{near_misses(name, self.names)}")
         return self._moments[name]
+
+
+def check_widths(network: Network | Mapping[str, np.ndarray], widths: Mapping[str, int]) -> None:
+    """Layers of the network that take so many inputs, or an error that says what does not fit."""
+    network = as_network(network)
+    for name, width in widths.items():
+        try:
+            layer = network.layer(name)
+        except ValueError as error:
+            raise ValueError(f"calibration: {error}") from error
+        if width == layer.n_inputs:
+            continue
+        other = "out_in" if layer.transposed else "in_out"
+        turned = network.layout.declared is None and width == layer.n_outputs
+        hint = f'; read the network with orientation="{other}"' if turned else ""
+        raise ValueError(
+            f"calibration: the inputs of {name!r} have {width} columns, but the layer takes "
+            f"{layer.n_inputs} inputs and gives {layer.n_outputs} outputs{hint}"
+        )
 
 
 def _of_blocks(name: str, X: Any) -> Calibration:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsecode import __version__
 from sparsecode._files import strict_json, write_json
+from sparsecode._validation import check_int, check_real
 from sparsecode.layers.factorizations import Factorization, unpack
 from sparsecode.layers.formats import read_tensors, write_tensors
 from sparsecode.layers.pricing import Candidate, Failure, Job
@@ -39,13 +40,22 @@ class Checkpoint:
         key = self._key(job)
         try:
             rows = strict_json((self.folder / f"{key}.json").read_bytes())
-            done = []
-            for place, packed, stored, error in rows:
-                form = None if job.rough else self._form(f"{key}-{place}")
-                done.append(Candidate(job.tasks[place], packed, stored, float(error), form))
-            return done
-        except (OSError, ValueError, TypeError, KeyError, IndexError):
+            return [self._candidate(job, key, *row) for row in rows]
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
             return None
+
+    def _candidate(
+        self, job: Job, key: str, place: int, packed: int, stored: int, error: float
+    ) -> Candidate:
+        """What a row says, once it agrees with the job and with the form beside it."""
+        task = job.tasks[check_int(place, "place", low=0)]
+        packed = check_int(packed, "packed", low=0)
+        stored = check_int(stored, "stored", low=packed)
+        error = check_real(error, "error", low=0)
+        form = None if job.rough else self._form(f"{key}-{place}")
+        if form is not None and (form.shape, form.bits().total) != (job.weight.shape, packed):
+            raise ValueError("the form is of another layer")
+        return Candidate(task, packed, stored, error, form)
 
     def put(self, job: Job, candidates: list[Candidate] | Failure) -> None:
         """Keep the candidates of a job; a failure is tried again."""
