@@ -7,6 +7,7 @@ NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=... pytest -m kernels
 import inspect
 import os
 import pkgutil
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -573,6 +574,62 @@ def test_a_line_is_split_where_its_clusters_are():
     split_line(w, wx, 3, cost, np.zeros(8), best, stack, starts)
     np.testing.assert_array_equal(starts, [0, 2, 4])
     np.testing.assert_allclose(cost[-1], -(8.8**2 / 3 + 0.1**2 / 1.5 + 15.3**2 / 3))
+
+
+def test_the_ends_of_a_line_may_be_clusters_of_one() -> None:
+    x = np.array([0.0, 0.1, 0.2, 9, 20, 31])
+    for k in (2, 3, 4, 6):
+        w, wx = np.arange(7.0), np.concatenate([[0], np.cumsum(x)])
+        starts, best = np.empty(k, np.int64), np.empty((k, 7), np.int32)
+        cost, stack = np.empty(7), np.empty((128, 4), np.int64)
+        split_line(w, wx, k, cost, np.zeros(7), best, stack, starts)
+        costs = {
+            cut: sum(np.sum((p - p.mean()) ** 2) for p in np.split(x, cut))
+            for cut in combinations(range(1, 6), k - 1)
+        }
+        cut = min(costs, key=costs.get)
+        np.testing.assert_array_equal(starts, [0, *cut])
+        np.testing.assert_allclose(np.sum(x * x) + cost[-1], costs[cut], atol=1e-10)
+
+
+@pytest.mark.parametrize("ols", [False, True])
+def test_a_long_pursuit_takes_and_fits_as_the_definition_says(ols) -> None:
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((5, 16)), rng.standard_normal((24, 16))
+    codes, _, _ = pursuit(X, D, 10, ols=ols)
+    for x, code in zip(X, codes, strict=True):
+        support, fit = [], np.zeros(0)
+        while len(support) < 10:
+            if ols:
+                left = [np.linalg.lstsq(D[[*support, k]].T, x)[0] for k in range(24)]
+                scores = [-np.linalg.norm(x - c @ D[[*support, k]]) for k, c in enumerate(left)]
+            else:
+                scores = np.abs(D @ (x - fit @ D[support])) / np.linalg.norm(D, axis=1)
+            scores = np.array(scores)
+            scores[support] = -np.inf
+            support.append(int(np.argmax(scores)))
+            fit = np.linalg.lstsq(D[support].T, x)[0]
+        expected = np.zeros(24)
+        expected[support] = fit
+        np.testing.assert_allclose(code, expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("ols", [False, True])
+def test_a_pursuit_refuses_what_is_all_but_in_the_span(ols) -> None:
+    D = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1e-7]])
+    codes, counts, _ = pursuit(np.array([[0.2, 2, 0.5]]), D, 3, ols=ols)
+    assert counts == [2]
+    np.testing.assert_allclose(codes @ D @ D[:2].T, [[0.2, 2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_path_to_an_energy_is_exact_where_it_ends(positive) -> None:
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((12, 10)), rng.standard_normal((24, 10))
+    codes, certificates, energies = paths(X, D, target=1.0, positive=positive)
+    np.testing.assert_allclose(energies, 1.0)
+    np.testing.assert_allclose(np.sum((X - codes @ D) ** 2, axis=1), 1.0)
+    assert certificates.max() < 1e-10  # no descent mends these
 
 
 def test_the_lasso_goes_on_from_codes_it_is_given() -> None:
