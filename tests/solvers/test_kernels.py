@@ -309,6 +309,38 @@ def test_a_sweep_over_the_atoms(kind, index, sweep) -> None:
     np.testing.assert_allclose(np.linalg.norm(D, axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_passes", [1, 3])
+@pytest.mark.parametrize("alpha", [0.0, 0.2])
+def test_atoms_that_share_signals_are_swept_as_a_residual_would_have_it(alpha, n_passes) -> None:
+    rng = np.random.default_rng(4)
+    X, D = rng.standard_normal((20, 6)), rng.standard_normal((5, 6))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    used = rng.random((20, 5)) < 0.5
+    codes, plain, expected = used * rng.standard_normal((20, 5)), D.copy(), np.zeros((20, 5))
+    rows, by_atom = sp.csr_array(codes), sp.csc_array(codes)
+    places = sp.csc_array((np.arange(1, rows.nnz + 1), rows.indices, rows.indptr), (5, 20)).T
+    places = sp.csc_array(places).data - 1
+    expected[:] = codes
+    for k in range(5):
+        users = np.flatnonzero(used[:, k])
+        E = X[users] - expected[users] @ plain + np.outer(expected[users, k], plain[k])
+        g = expected[users, k]
+        for _ in range(n_passes):
+            plain[k] = E.T @ g / np.linalg.norm(E.T @ g)
+            g = E @ plain[k]
+            g = np.sign(g) * np.maximum(np.abs(g) - alpha, 0)
+        expected[users, k] = g
+    A, B = codes.T @ codes, codes.T @ X
+    sweep_atoms(
+        X, D, np.arange(5), by_atom.indptr, by_atom.indices, places, rows.indptr, rows.indices,
+        rows.data, A, B, alpha, False, n_passes, 0.0, np.empty(6), np.empty(5), np.empty(5),
+        np.empty(3),
+    )  # fmt: skip
+    np.testing.assert_allclose(D, plain, atol=1e-12)
+    np.testing.assert_allclose(rows.toarray(), expected, atol=1e-12)
+    np.testing.assert_allclose(A, expected.T @ expected, atol=1e-10)
+
+
 @KINDS
 def test_the_moments_of_codes(kind) -> None:
     rng = np.random.default_rng(4)
@@ -630,6 +662,25 @@ def test_a_path_to_an_energy_is_exact_where_it_ends(positive) -> None:
     np.testing.assert_allclose(energies, 1.0)
     np.testing.assert_allclose(np.sum((X - codes @ D) ** 2, axis=1), 1.0)
     assert certificates.max() < 1e-10  # no descent mends these
+
+
+def test_a_path_on_which_atoms_leave_and_come_back_with_the_other_sign() -> None:
+    rng = np.random.default_rng(0)
+    D = rng.standard_normal((24, 10)) + 5  # correlated: steps lose digits, of which the end has all
+    X = rng.standard_normal((30, 10))
+    codes, certificates, _ = paths(X, D, target=1e-6)
+    np.testing.assert_allclose(np.sum((X - codes @ D) ** 2, axis=1), 1e-6, rtol=1e-8)
+    assert certificates.max() < 1e-10
+
+
+def test_a_path_that_was_cut_off_ends_by_descent() -> None:
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((6, 10)), rng.standard_normal((14, 10))
+    whole, _, _ = paths(X, D, 0.5)
+    assert (whole < 0).any()
+    cut, certificates, _ = paths(X, D, 0.5, max_steps=2)
+    np.testing.assert_allclose(cut, whole, atol=1e-4)
+    assert certificates.max() <= 1e-11
 
 
 def test_the_lasso_goes_on_from_codes_it_is_given() -> None:
