@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from sparsecode._formula import formula
+from sparsecode._scaling import magnitude, to_units, unit_of
+from sparsecode._validation import check_array
 
 Values = Any  # a float for one signal, an array with one entry a signal for many
 
@@ -25,12 +30,25 @@ def as_column(weights: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def checked_weights(weights: Any) -> np.ndarray:
     """A 1-D array of them, or an error."""
-    weights = np.asarray(weights, dtype=np.float64)
-    if weights.ndim != 1 or not np.all(np.isfinite(weights)) or not np.all(weights > 0):
-        raise ValueError("weights has to be a 1-D array of finite positive numbers")
+    weights = check_array(weights, "weights", ndim=1).astype(np.float64)
+    if not np.all(weights > 0):
+        raise ValueError(f"weights has to be positive, got {weights.min():g}")
     return weights
 
 
+def norms_of(x: np.ndarray, summed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The l2 norms whose squares `summed` adds up, at any scale of `x`, in its precision."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = summed(np.square(np.abs(x)))
+    info = np.finfo(squares.dtype)
+    if squares.size > 0 and not info.tiny / info.eps < squares.max() < np.inf and np.any(x):
+        unit = unit_of(magnitude(x), x.dtype)
+        if unit != 1:
+            return norms_of(to_units(x, unit), summed) * x.real.dtype.type(unit)
+    return np.sqrt(squares).astype(x.real.dtype, copy=False)
+
+
+@formula(ndim=(1, 2))
 @dataclass(frozen=True, eq=False)
 class L21:
     r"""The l2,1 norm, :math:`g(X) = \sum_i w_i \|X_{i,:}\|_2`: signals that share one support.
@@ -69,7 +87,8 @@ class L21:
 
     def _rows(self, x: np.ndarray) -> tuple[np.ndarray, Any]:
         """The norms of the rows, and their weights."""
-        norms = np.abs(x) if x.ndim == 1 else np.sqrt(np.sum(np.square(np.abs(x)), axis=1))
+        one = x.ndim == 1
+        norms = np.abs(x) if one else norms_of(x, lambda squares: np.sum(squares, axis=1))
         return norms, 1.0 if self.weights is None else as_column(self.weights, norms)
 
     def value(self, x: np.ndarray) -> Values:
@@ -90,7 +109,7 @@ class L21:
     def polar(self, v: np.ndarray) -> Values:
         """The largest norm of a row over its weight."""
         norms, weights = self._rows(v)
-        return np.max(norms / weights)
+        return np.max(norms / weights, initial=0)
 
     vanishing = polar
 
@@ -99,12 +118,7 @@ class L21:
         return unit, self
 
 
-def _matrix(x: np.ndarray) -> np.ndarray:
-    if x.ndim != 2:
-        raise ValueError(f"the nuclear norm needs a 2-D array, one signal a column; got {x.ndim}-D")
-    return x
-
-
+@formula(ndim=(2,), finite=True)
 @dataclass(frozen=True)
 class NuclearNorm:
     r"""The nuclear norm of a matrix, :math:`g(X) = \sum_i \sigma_i(X)`; it couples the columns.
@@ -125,11 +139,11 @@ class NuclearNorm:
 
     def value(self, x: np.ndarray) -> Values:
         """The sum of the singular values."""
-        return np.linalg.norm(_matrix(x), "nuc")
+        return np.sum(np.linalg.svd(x, compute_uv=False))
 
     def prox(self, x: np.ndarray, step: float) -> np.ndarray:
         """Soft threshold of the singular values."""
-        U, singular_values, Vt = np.linalg.svd(_matrix(x), full_matrices=False)
+        U, singular_values, Vt = np.linalg.svd(x, full_matrices=False)
         return (U * np.maximum(singular_values - step, 0)) @ Vt
 
     def conjugate(self, v: np.ndarray) -> Values:
@@ -138,7 +152,7 @@ class NuclearNorm:
 
     def polar(self, v: np.ndarray) -> Values:
         """The largest singular value."""
-        return np.linalg.norm(_matrix(v), 2)
+        return np.max(np.linalg.svd(v, compute_uv=False), initial=0)
 
     vanishing = polar
 

@@ -13,9 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sparsecode._formula import formula
+from sparsecode._validation import check_real
+
 TINY, LARGEST = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 
 
+@formula()
 @dataclass(frozen=True)
 class L0:
     r"""The number of nonzero coefficients, :math:`g(x) = \#\{i : x_i \ne 0\}`; not convex, no gap.
@@ -40,7 +44,7 @@ class L0:
 
     def prox(self, x: np.ndarray, step: float) -> np.ndarray:
         """Hard threshold at ``sqrt(2 * step)``."""
-        return np.where(np.abs(x) > np.sqrt(2 * step), x, 0)
+        return np.where(np.abs(x) > math.sqrt(2) * np.sqrt(step), x, 0)
 
     def in_units(self, unit: float) -> tuple[float, L0]:
         """Homogeneous of degree zero: the factor is 1."""
@@ -55,6 +59,7 @@ def _resized(x: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.copysign(size, x)
 
 
+@formula()
 @dataclass(frozen=True)
 class LHalf:
     r"""The l1/2 quasi-norm, :math:`g(x) = \sum_i |x_i|^{1/2}`; not convex, no gap.
@@ -93,11 +98,9 @@ class LHalf:
         return float(np.sqrt(unit)), self
 
 
-def _check_shape(gamma: float, least: int, threshold: float) -> None:
-    if not least < gamma < np.inf:
-        raise ValueError(f"gamma has to be a finite number over {least}, got {gamma!r}")
-    if not 0 < threshold < np.inf:
-        raise ValueError(f"threshold has to be a finite positive number, got {threshold!r}")
+def _check_shape(gamma: Any, least: int, threshold: Any) -> None:
+    check_real(gamma, "gamma", low=least, open_low=True)
+    check_real(threshold, "threshold", low=0, open_low=True)
 
 
 def _in_range(number: float, dtype: Any) -> float:
@@ -116,6 +119,7 @@ def _flattened(size: Any, knee: float) -> Any:
     return size * (1 - size / (2 * knee))
 
 
+@formula()
 @dataclass(frozen=True)
 class MCP:
     r"""The minimax concave penalty: the l1 norm at zero, constant for large coefficients; no gap.
@@ -181,6 +185,7 @@ class MCP:
         return unit, replace(self, threshold=_in_units(self.threshold, unit))
 
 
+@formula()
 @dataclass(frozen=True)
 class SCAD:
     r"""The smoothly clipped absolute deviation: l1 for small coefficients, constant for large ones.

@@ -21,9 +21,18 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._coupling import L21, NuclearNorm, Values, as_column, checked_weights, indicator
+from sparsecode._coupling import (
+    L21,
+    NuclearNorm,
+    Values,
+    as_column,
+    checked_weights,
+    indicator,
+    norms_of,
+)
+from sparsecode._formula import formula
 from sparsecode._nonconvex import L0, MCP, SCAD, LHalf
-from sparsecode._validation import check_bool, check_real
+from sparsecode._validation import as_array, check_bool, check_real, without_mask
 
 __all__ = ["L0", "L1", "L21", "MCP", "SCAD", "ElasticNet", "GroupL1", "LHalf", "NuclearNorm"]
 
@@ -87,6 +96,7 @@ def soft_threshold(x: np.ndarray, threshold: Any) -> np.ndarray:
     return np.copysign(np.maximum(size - threshold, 0), x)
 
 
+@formula()
 @dataclass(frozen=True, eq=False)
 class L1:
     r"""The weighted l1 norm, :math:`g(x) = \sum_i w_i |x_i|`, and :math:`x \ge 0` if asked.
@@ -143,7 +153,7 @@ class L1:
     def polar(self, v: np.ndarray) -> Values:
         """The largest ``|v_i| / w_i`` (of the positive ones, for ``positive=True``)."""
         size = np.maximum(v, 0) if self.positive else np.abs(v)
-        return np.max(size / self._weights(v), axis=0)
+        return np.max(size / self._weights(v), axis=0, initial=0)
 
     vanishing = polar
 
@@ -152,6 +162,7 @@ class L1:
         return unit, self
 
 
+@formula()
 @dataclass(frozen=True)
 class ElasticNet:
     r"""The elastic net, :math:`g(x) = \rho \|x\|_1 + \frac{1 - \rho}{2} \|x\|_2^2`.
@@ -223,6 +234,7 @@ class ElasticNet:
         return total * unit, ElasticNet(linear / total, self.positive)
 
 
+@formula(ndim=(1, 2))
 @dataclass(frozen=True, eq=False)
 class GroupL1:
     r"""The group lasso norm, :math:`g(x) = \sum_g w_g \|x_g\|_2`.
@@ -251,7 +263,7 @@ class GroupL1:
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        labels = np.asarray(self.groups)
+        labels = as_array(without_mask(self.groups, "groups"), "groups")
         if (
             labels.ndim != 1
             or labels.size == 0
@@ -259,7 +271,7 @@ class GroupL1:
             or labels.min() < 0
         ):
             raise ValueError("groups has to be a non-empty 1-D array of integer labels from 0 up")
-        sizes = np.bincount(labels)
+        sizes = np.bincount(np.minimum(labels, labels.size).astype(np.intp))  # beyond are holes
         if not sizes.all():
             raise ValueError(
                 f"groups has no member of group {int(np.argmin(sizes))}; number them without holes"
@@ -276,7 +288,7 @@ class GroupL1:
         """The l2 norm of each group, (n_groups,) or (n_groups, n_signals)."""
         if self.groups.size != x.shape[0]:
             raise ValueError(f"groups has {self.groups.size} labels for {x.shape[0]} coefficients")
-        return np.sqrt(self._members @ np.abs(x) ** 2).astype(x.real.dtype)  # type: ignore[attr-defined]
+        return norms_of(x, lambda squares: self._members @ squares)  # type: ignore[attr-defined]
 
     def value(self, x: np.ndarray) -> Values:
         """The weighted sum of the groups' norms."""
@@ -296,7 +308,7 @@ class GroupL1:
     def polar(self, v: np.ndarray) -> Values:
         """The largest group norm over its weight."""
         norms = self._norms(v)
-        return np.max(norms / as_column(self.weights, norms), axis=0)
+        return np.max(norms / as_column(self.weights, norms), axis=0, initial=0)
 
     vanishing = polar
 

@@ -296,6 +296,25 @@ def test_units_out_of_any_range_do_not_break_the_arithmetic(penalty, unit, dtype
     assert np.all(np.isfinite(other.prox(x, 0.5)))
 
 
+@pytest.mark.parametrize("penalty", [GroupL1(GROUPS), L21(), NuclearNorm()], ids=name)
+@pytest.mark.parametrize("scale", [2.0**-600, 2.0**600])
+def test_a_norm_has_no_scale(penalty, scale) -> None:
+    x = draw(penalty, 32)
+    np.testing.assert_allclose(penalty.value(scale * x), scale * penalty.value(x), rtol=1e-12)
+    shrunk = penalty.prox(scale * x, scale * 0.5)
+    np.testing.assert_allclose(shrunk, scale * penalty.prox(x, 0.5), rtol=1e-12)
+
+
+def test_a_step_for_each_signal_fits_the_signals() -> None:
+    x, steps = draw(L1(), 33), np.array([0.1, 0.7])
+    both = np.column_stack([L1().prox(x[:, i], steps[i]) for i in range(2)])
+    np.testing.assert_array_equal(L1().prox(x, steps), both)
+    with pytest.raises(ValueError, match=r"step has shape \(2,\); x asks for one number"):
+        L1().prox(x[:, 0], steps)
+    with pytest.raises(TypeError, match="step has to be a real number"):
+        L0().prox(x, steps)
+
+
 def test_soft_threshold_of_complex_numbers_keeps_the_phase() -> None:
     x = np.array([3 + 4j, 0.1j, 0])
     shrunk = soft_threshold(x, 1.0)
@@ -310,7 +329,7 @@ def test_the_hard_threshold_is_at_the_square_root_of_twice_the_step() -> None:
     ("make", "message"),
     [
         (lambda: L1(weights=[1.0, 0.0]), "weights has to be"),
-        (lambda: L1(weights=[1.0, np.nan]), "weights has to be"),
+        (lambda: L1(weights=[1.0, np.nan]), "weights contains NaN"),
         (lambda: L1(weights=[[1.0]]), "weights has to be"),
         (
             lambda: ElasticNet(l1_ratio=1.0),
@@ -321,14 +340,19 @@ def test_the_hard_threshold_is_at_the_square_root_of_twice_the_step() -> None:
         (lambda: GroupL1([-1, 0]), "groups has to be"),
         (lambda: GroupL1([0.0, 1.0]), "groups has to be"),
         (lambda: GroupL1([]), "groups has to be"),
+        (lambda: GroupL1([0, 2**60]), "no member of group 1"),
+        (lambda: L1(weights=np.full(3, b"1")), "weights has to be numeric"),
+        (lambda: L1().value(np.full(3, b"1")), "x has to be numeric"),
+        (lambda: L1().polar([[1.0], [1.0, 2.0]]), "v is no array of numbers"),
+        (lambda: LHalf().prox(np.ones(3), -1.0), "step has to be a finite number in"),
         (lambda: GroupL1([0, 1], weights=[1.0]), "weights has 1 entries for 2 groups"),
         (lambda: L1(weights=[1.0, 2.0]).value(np.ones(3)), "weights has 2 entries for 3"),
         (lambda: GroupL1([0, 1]).prox(np.ones(3), 1.0), "groups has 2 labels for 3"),
         (lambda: L1(positive=True).prox(np.ones(3) * 1j, 1.0), "positive=True needs real"),
-        (lambda: NuclearNorm().prox(np.ones(3), 1.0), "needs a 2-D array"),
-        (lambda: MCP(gamma=1.0), "gamma has to be a finite number over 1, got 1.0"),
-        (lambda: MCP(threshold=0.0), "threshold has to be a finite positive number, got 0.0"),
-        (lambda: SCAD(gamma=2.0), "gamma has to be a finite number over 2, got 2.0"),
+        (lambda: NuclearNorm().prox(np.ones(3), 1.0), "x has to be 2-D"),
+        (lambda: MCP(gamma=1.0), r"gamma has to be a finite number in \(1, inf\), got 1.0"),
+        (lambda: MCP(threshold=0.0), r"threshold has to be a finite number in \(0, inf\), got 0.0"),
+        (lambda: SCAD(gamma=2.0), r"gamma has to be a finite number in \(2, inf\), got 2.0"),
         (lambda: SCAD(gamma=np.nan), "gamma has to be"),
         (lambda: SCAD(threshold=np.inf), "threshold has to be"),
     ],

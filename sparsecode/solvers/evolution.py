@@ -2,13 +2,18 @@ r"""State evolution: what message passing will do, known before it does."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._validation import (
+    check_array,
+    check_callable,
+    check_fits,
     check_int,
     check_random_state,
     check_real,
@@ -108,16 +113,42 @@ def state_evolution(
         theta = best_threshold(threshold, delta, positive)
         denoise = SoftThreshold(theta, L1(positive=positive))
     else:
+        check_callable(denoiser, "denoiser")
         check_unused("a denoiser", threshold=threshold, positive=positive or None)
     n_samples = check_int(n_samples, "n_samples")
-    X = np.asarray(prior_sampler(rng, n_samples), dtype=np.float64)
-    if X.shape != (n_samples,):
-        raise ValueError(f"prior_sampler gave shape {X.shape}; asked for ({n_samples},)")
+    check_fits(4 * 8 * n_samples, f"means over n_samples={n_samples} samples")
+    check_fits(2 * 8 * n_iter, f"the errors of n_iter={n_iter} iterations")
+    X = _drawn(prior_sampler, rng, n_samples)
     Z = rng.standard_normal(n_samples)
-    mse, noise = [float(np.mean(X * X))], []
+    errors, noise = [_root_mean_square(X)], []  # not squared: no scale leaves the range
     while True:
-        noise.append(float(np.sqrt(sigma * sigma + mse[-1] / delta)))
+        noise.append(_finite(math.hypot(sigma, errors[-1] / math.sqrt(delta))))
         if len(noise) > n_iter:
-            return StateEvolution(np.array(noise), np.array(mse), theta)
-        error = denoise(X + noise[-1] * Z, noise[-1])[0] - X
-        mse.append(float(np.mean(error * error)))
+            mse = np.array([_finite(error * error) for error in errors])
+            return StateEvolution(np.array(noise), mse, theta)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = denoise(X + noise[-1] * Z, noise[-1])[0] - X
+        errors.append(_root_mean_square(error))
+
+
+def _drawn(prior_sampler: Any, rng: Any, n_samples: int) -> np.ndarray:
+    if not callable(prior_sampler):
+        raise TypeError(f"prior_sampler has to be callable, as (rng, size), got {prior_sampler!r}")
+    X = check_array(prior_sampler(rng, n_samples), "what prior_sampler gave", ndim=1)
+    if X.size != n_samples:
+        raise ValueError(f"prior_sampler gave {X.size} samples; asked for {n_samples}")
+    return X.astype(np.float64, copy=False)
+
+
+def _root_mean_square(X: np.ndarray) -> float:
+    unit = unit_of(magnitude(X), X.dtype)
+    return math.sqrt(float(np.mean(np.square(to_units(X, unit))))) * unit
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(
+            "an error exceeds the range of float64 at this sigma and delta and this scale of "
+            "prior_sampler; rescale them"
+        )
+    return value

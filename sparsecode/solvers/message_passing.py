@@ -14,6 +14,7 @@ from sparsecode._phase import minimax_threshold
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._validation import (
     as_array,
+    check_callable,
     check_int,
     check_real,
     check_system,
@@ -52,7 +53,9 @@ class SoftThreshold:
     penalty: L1
 
     def __call__(self, v: np.ndarray, noise: float) -> tuple[np.ndarray, float]:
-        x = self.penalty.prox(v, v.dtype.type(self.theta * noise))
+        # What diverges is told by its certificate, not by an infinite threshold.
+        threshold, largest = self.theta * noise, float(np.finfo(v.dtype).max)
+        x = self.penalty.prox(v, v.dtype.type(threshold if threshold <= largest else largest))
         return x, np.count_nonzero(x) / x.size
 
     def alpha(self, last: _Message) -> float:
@@ -188,6 +191,7 @@ def amp(
         theta = best_threshold(threshold, A.shape[0] / A.shape[1], positive)
         lasso = SoftThreshold(theta, L1(positive=positive))
     else:
+        check_callable(denoiser, "denoiser")
         check_unused("a denoiser", threshold=threshold, positive=positive or None)
         lasso = None
     matrix_unit, unit = unit_of(size_of_matrix(A), y.dtype), unit_of(magnitude(y), y.dtype)

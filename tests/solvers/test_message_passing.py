@@ -217,6 +217,40 @@ def test_a_sampler_of_another_size_is_refused() -> None:
         state_evolution(0.5, lambda rng, size: np.zeros(3), 0.1, 2)
 
 
+@pytest.mark.parametrize("scale", [2.0**-400, 2.0**400])
+def test_the_prediction_has_no_scale(scale) -> None:
+    """The noise and the root of the error are in the units of the signal."""
+    plain, scaled = (
+        state_evolution(
+            0.5, lambda rng, n, s=s: s * rng.standard_normal(n), 0.1 * s, 4, n_samples=500
+        )
+        for s in (1.0, scale)
+    )
+    np.testing.assert_allclose(scaled.noise / scale, plain.noise, rtol=1e-12)
+    np.testing.assert_allclose(scaled.mse / scale / scale, plain.mse, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prior_sampler": 3}, "prior_sampler has to be callable"),
+        ({"prior_sampler": lambda rng, n: np.full(n, np.nan)}, "prior_sampler gave contains NaN"),
+        ({"denoiser": 3}, "denoiser has to be callable"),
+        ({"sigma": 1e200}, "exceeds the range of float64 at this sigma and delta"),
+        ({"n_iter": 2**50}, "n_iter=.* would take"),
+        ({"n_samples": 2**50}, "n_samples=.* would take"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_predicted_is_named(change, message) -> None:
+    arguments = {
+        "delta": 0.5, "prior_sampler": lambda rng, n: rng.standard_normal(n), "sigma": 0.1,
+        "n_iter": 2, "n_samples": 100,
+    }  # fmt: skip
+    with pytest.raises((ValueError, TypeError, MemoryError), match=message):
+        state_evolution(**arguments | change)
+
+
 def test_a_run_that_is_too_short_says_so() -> None:
     A, y, _ = problem(100, 200, 20)
     with pytest.warns(ConvergenceWarning, match="amp did not converge"):

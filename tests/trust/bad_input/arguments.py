@@ -62,6 +62,7 @@ class Number(Argument):
     open_low: bool = False
     open_high: bool = False
     none: bool = False  # it may be given as None
+    infinite: bool = False  # it may be infinity
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -275,7 +275,8 @@ def _inside(value: float) -> Callable[[Any], Expect]:
 
 
 NUMBERS = [
-    *_of(kinds.Number, {"NaN": np.nan, "inf": np.inf, "a string": "0.1", "True": True,
+    Case("inf", kinds.Number, lambda _: np.inf, _if(lambda a: a.infinite, CHECK)),
+    *_of(kinds.Number, {"NaN": np.nan, "a string": "0.1", "True": True,
                         "complex": 0.1j, "an array": np.array([0.1, 0.2]), "an object": object()}),
     *(Case(f"{value:g}", kinds.Number, lambda _, v=value: v, _inside(value))
       for value in (-1.0, 0.0, -1e300, 5e-324, 1e-300, 1e300)),
