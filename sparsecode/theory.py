@@ -25,6 +25,8 @@ __all__ = [
     "recovery_guarantee",
 ]
 
+MOST_TRIALS = 1_000_000  # a draw: a share is known to less than 0.2 % then
+
 Recover = Callable[[np.ndarray, np.ndarray, int], Any]  # A, y and k to x
 
 
@@ -226,7 +228,7 @@ def empirical_phase_transition(
         Nonzeros over measurements. By default eleven about the curve of `phase_transition`, from
         0.7 to 1.3 of it.
     n_trials : int, default=20
-        Draws a cell.
+        Draws a cell, at most a million.
     success_tol : float, default=1e-3
         How large the relative error may be.
     positive : bool, default=False
@@ -265,7 +267,7 @@ def empirical_phase_transition(
     """
     from joblib import Parallel, delayed
 
-    n, n_trials = check_int(n, "n"), check_int(n_trials, "n_trials")
+    n, n_trials = check_int(n, "n"), check_int(n_trials, "n_trials", high=MOST_TRIALS)
     success_tol = check_real(success_tol, "success_tol", low=0)
     seed = check_int(random_state, "random_state", low=0)
     positive = check_bool(positive, "positive")
@@ -325,11 +327,23 @@ def _count(
     return (m, k), count
 
 
+def _file(path: Any) -> Path:
+    """Where finished cells are kept, once it is known that a file can be there."""
+    if not isinstance(path, str | os.PathLike) or "\0" in (name := str(os.fspath(path))):
+        raise TypeError(f"path has to be that of a file (.npz), or None, got {path!r}")
+    file = Path(name)
+    if not name or file.is_dir():
+        raise ValueError(f"path={name!r} is a folder; name a file inside it")
+    if not file.parent.is_dir():
+        raise ValueError(f"path={name!r} is in a folder that is not there; create it first")
+    return file
+
+
 class _Cells:
     """What has been counted, by measurements and nonzeros; in a file as well, if there is one."""
 
     def __init__(self, path: Any, settings: tuple[int, ...], success_tol: float) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else _file(path)
         self.settings = [*settings, success_tol]
         self.counts: dict[tuple[int, int], int] = {}
         if self.path is not None and self.path.exists():

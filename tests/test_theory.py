@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
+from sparsecode.solvers import omp
 from sparsecode.theory import (
     empirical_phase_transition,
     mutual_coherence,
@@ -160,3 +161,9 @@ def test_signals_are_signs_or_ones_as_asked() -> None:
     signs = empirical_phase_transition(positive_only, 30, [1.0], [0.5], n_trials=3)
     ones = empirical_phase_transition(positive_only, 30, [1.0], [0.5], n_trials=3, positive=True)
     assert (signs.n_successes[0, 0], ones.n_successes[0, 0]) == (0, 3)
+
+
+def test_a_path_that_is_none_is_refused_before_the_work(tmp_path) -> None:
+    for path in (3, "a\0b", "", tmp_path, tmp_path / "missing" / "cells.npz"):
+        with pytest.raises((ValueError, TypeError), match="path"):
+            empirical_phase_transition(omp, 30, [1.0], [0.5], n_trials=1, path=path)

@@ -150,8 +150,15 @@ def digits_network_predict(network: Mapping[str, Any], X: Any) -> np.ndarray:
     >>> digits_network_predict(digits.network, digits.X_test).shape
     (540,)
     """
-    X = check_array(X, "X").astype(np.float32, copy=False)
-    return _forward(network, X)[1].argmax(axis=1)
+    if not isinstance(network, Mapping):
+        raise TypeError(f"network has to be a mapping of names to arrays, got {network!r}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        logits = _forward(network, check_array(X, "X").astype(np.float32, copy=False))[1]
+    if not np.all(np.isfinite(logits)):
+        raise ValueError(
+            "what network makes of X exceeds the range of float32: pixels are in [0, 1]; rescale X"
+        )
+    return logits.argmax(axis=1)
 
 
 def digits_network_accuracy(network: Mapping[str, Any], X: Any, y: Any) -> float:

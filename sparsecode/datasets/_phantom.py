@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecode._validation import check_int
+from sparsecode._validation import check_fits, check_int
 
 # Intensity, half axes (along x and along y), centre and angle in degrees of each ellipse, in the
 # square from -1 to 1: Shepp and Logan's, with Toft's intensities, which show the inner ones.
@@ -49,6 +49,7 @@ def shepp_logan(n: int = 256) -> np.ndarray:
     ((64, 64), 0.0, 1.0)
     """
     n = check_int(n, "n", low=2)
+    check_fits(4 * 8 * n * n, f"an image of n={n} pixels a side")
     x = np.linspace(-1, 1, n)
     y = x[::-1, None]
     image = np.zeros((n, n))
@@ -71,7 +72,7 @@ def radial_lines(shape: tuple[int, int], n_lines: int) -> np.ndarray:
     shape : tuple of two int
         Of the image.
     n_lines : int
-        Lines; the first is horizontal.
+        Lines, no more than there are frequencies; the first is horizontal.
 
     Returns
     -------
@@ -89,11 +90,13 @@ def radial_lines(shape: tuple[int, int], n_lines: int) -> np.ndarray:
     >>> int(radial_lines((256, 256), 22).sum())
     5481
     """
-    if len(shape) != 2:
+    if not isinstance(shape, tuple | list | np.ndarray) or len(shape) != 2:
         raise ValueError(f"shape has to be that of an image, (rows, columns), got {shape!r}")
     rows, columns = (check_int(length, "a length in shape") for length in shape)
+    check_fits(rows * columns, f"a mask of shape={shape!r}")
+    n_lines = check_int(n_lines, "n_lines", high=rows * columns)
     mask = np.zeros((rows, columns), dtype=bool)
-    for angle in np.pi * np.arange(check_int(n_lines, "n_lines")) / n_lines:
+    for angle in np.pi * np.arange(n_lines) / n_lines:
         sin, cos = np.sin(angle), np.cos(angle)
         if abs(cos) >= abs(sin):
             right = np.arange(-((columns - 1) // 2), (columns - 1) // 2 + 1)

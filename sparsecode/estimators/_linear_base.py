@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sparsecode._scaling import to_units, units_of
 from sparsecode._validation import as_array, check_array, check_real
 from sparsecode.estimators._base import check_kind, validated
 from sparsecode.operators import centered
@@ -174,6 +175,57 @@ class LinearRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = validated(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False)
         return X @ self.coef_.T + self.intercept_
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The coefficient of determination of the prediction, as scikit-learn defines it.
+
+        Parameters
+        ----------
+        X : array or sparse array of shape (n_samples, n_features)
+            Samples, one a row; at least two.
+        y : array of shape (n_samples,) or (n_samples, n_targets)
+            The true targets.
+        sample_weight : float or array of shape (n_samples,), optional
+            Nonnegative; those of one number are equal.
+
+        Returns
+        -------
+        float
+            At most 1, and 0 for a model that always predicts the mean; the mean over the targets.
+        """
+        from sklearn.metrics import r2_score
+
+        predicted = self.predict(X)
+        y = check_array(_check_target(y), "y", ndim=(1, 2)).astype(np.float64)
+        n_samples = predicted.shape[0]
+        if n_samples < 2:
+            raise ValueError(
+                "X has a single sample, of which there is no score; give at least 2 samples"
+            )
+        y, predicted = y.reshape(len(y), -1), predicted.reshape(n_samples, -1).astype(np.float64)
+        if y.shape != predicted.shape:
+            raise ValueError(
+                f"y has {len(y)} samples of {y.shape[1]} targets; of X are predicted "
+                f"{n_samples} of {predicted.shape[1]}"
+            )
+        weights = check_weights(sample_weight, n_samples)
+        if weights is not None:
+            if not weights.any():
+                raise ValueError("sample_weight is zero for every sample; give some a positive one")
+            weights = weights / weights.max()
+        # The score has no scale: each target is in units of its own.
+        units = units_of(np.abs(y).max(axis=0), np.float64)
+        y, predicted = to_units(y, units), to_units(predicted, units)
+        score = np.inf
+        if np.all(np.isfinite(predicted)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                score = float(r2_score(y, predicted, sample_weight=weights))
+        if not np.isfinite(score):
+            raise ValueError(
+                "the score of X and y exceeds the range of float64: what is predicted of X is "
+                "beyond all y; rescale X"
+            )
+        return score
 
     @property
     def sparse_coef_(self) -> sp.csr_array:

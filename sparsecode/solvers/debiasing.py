@@ -184,7 +184,7 @@ def estimate_noise(x: Any, *, axes: int | tuple[int, ...] | None = None) -> floa
 def _axes(axes: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Different axes, each of them with differences."""
     chosen = tuple(range(len(shape))) if axes is None else np.atleast_1d(axes).tolist()
-    if not all(isinstance(a, int) and -len(shape) <= a < len(shape) for a in chosen):
+    if not all(type(a) is int and -len(shape) <= a < len(shape) for a in chosen):
         raise ValueError(f"axes has to hold axes of x, which has {len(shape)}; got {axes!r}")
     chosen = tuple(a % len(shape) for a in chosen)
     if not chosen or len(set(chosen)) != len(chosen):

@@ -156,14 +156,14 @@ def online_dictionary_learning(
         check_unused("a Dask array", missing_values=missing_values, n_threads=n_threads)
     codes = None
     if state is not None:
+        if not isinstance(state, OnlineState):
+            raise TypeError(f"state has to be that of a result, got a {type(state).__name__}")
         check_unused(
             "a state, which knows it",
             n_components=n_components, n_nonzero_coefs=n_nonzero_coefs, residual_tol=residual_tol,
             alpha=alpha, batch_size=batch_size, init=init, positive=positive or None,
             random_state=random_state,
         )  # fmt: skip
-        if not isinstance(state, OnlineState):
-            raise TypeError(f"state has to be that of a result, got a {type(state).__name__}")
         rows = _rows(X, missing, state.batch_size, len(state.D), state.unit)
         state = _with_new_rows(state, rows)
     else:

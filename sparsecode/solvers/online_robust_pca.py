@@ -231,6 +231,8 @@ def online_robust_pca(
         refuse_missing(X)
     if state is None:
         state = _nothing(X.shape[1], rank, alpha, forgetting)
+    elif not isinstance(state, SubspaceState):
+        raise TypeError(f"state has to be that of a result, got a {type(state).__name__}")
     else:
         check_unused("a state, which knows it", rank=rank, alpha=alpha, forgetting=forgetting)
     if X.shape[1] != state.basis.shape[1]:

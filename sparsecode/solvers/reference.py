@@ -1,6 +1,7 @@
 r"""Slow, exact answers by a general convex solver (cvxpy): what the fast solvers are held against.
 
-Nothing of ours is used but the objectives at the end, so that an agreement means something.
+Nothing of ours is used but units of a power of two before, and the objectives at the end, so that
+an agreement means something.
 """
 
 from __future__ import annotations
@@ -9,12 +10,28 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
-from sparsecode._scaling import magnitude
+from sparsecode._coupling import checked_weights
+from sparsecode._scaling import from_units, magnitude, scaled, to_units
 from sparsecode._validation import check_array, check_real, check_system, check_weights
-from sparsecode.objectives._formulas import duality_gap, lasso_objective, pcp_duality_gap
+from sparsecode.objectives._formulas import (
+    alpha_max,
+    duality_gap,
+    lasso_objective,
+    pcp_duality_gap,
+)
 from sparsecode.operators import adjoint
-from sparsecode.penalties import L1, L21, ConvexPenalty, ElasticNet, GroupL1, NuclearNorm
+from sparsecode.penalties import (
+    L1,
+    L21,
+    ConvexPenalty,
+    ElasticNet,
+    GroupL1,
+    NuclearNorm,
+    check_penalty,
+)
+from sparsecode.solvers._problem import in_range
 from sparsecode.solvers._result import CodeResult, SplitResult, Status
 from sparsecode.solvers._run import as_history
 
@@ -29,7 +46,7 @@ def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None)
     Parameters
     ----------
     A : array or sparse array of shape (m, n)
-        The matrix, real or complex; of ordinary scale.
+        The matrix, real or complex.
     y : array of shape (m,) or (m, n_signals)
         One signal, or one a column.
     alpha : float
@@ -65,10 +82,12 @@ def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None)
     """
     import cvxpy as cp
 
-    A, y = check_system(A, y)
-    A = A if isinstance(A, np.ndarray) else check_array(A.toarray(), "A", allow_complex=True)
-    alpha = check_real(alpha, "alpha", low=0, open_low=True)
-    penalty = penalty or L1()
+    A, y, per_A, per_y = _in_units(A, y)
+    given = check_real(alpha, "alpha", low=0, open_low=True)
+    factor, penalty = check_penalty(penalty, convex=True).in_units(per_y / per_A)
+    alpha = in_range(given / per_y * (factor / per_y), given, y.dtype)
+    largest = float(np.max(alpha_max(A, y, penalty)))
+    alpha = min(alpha, 2 * largest) if largest > 0 else alpha  # from there on the answer is 0
     x = cp.Variable((A.shape[1], *y.shape[1:]), complex=np.iscomplexobj(y))
     fit = 0.5 * cp.sum_squares(y - A @ x)
     value, constraints = _expression(penalty, x)
@@ -77,15 +96,32 @@ def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None)
     residual = y - A @ answer
     gap = float(np.sum(duality_gap(residual, adjoint(A) @ residual, answer, alpha, penalty)))
     at_zero = 0.5 * float(np.sum(np.abs(y) ** 2))
+    objective = float(np.sum(lasso_objective(A, y, answer, alpha, penalty)))
     return CodeResult(
-        x=answer,
-        objective=float(np.sum(lasso_objective(A, y, answer, alpha, penalty))),
-        dual_gap=gap,
+        x=from_units(answer, per_y, 1 / per_A, name="x"),
+        objective=scaled(objective, per_y, 2),
+        dual_gap=scaled(gap, per_y, 2),
         certificate=gap / at_zero if at_zero > 0 else 0.0,
         n_iter=1,
         status=Status.COMPLETED,
         history=as_history([]),
     )
+
+
+def _power(X: np.ndarray) -> float:
+    """The power of two just above the largest entry: an interior-point method has tolerances."""
+    size = magnitude(X)
+    return float(np.ldexp(1.0, np.clip(np.frexp(size)[1], -1022, 1023))) if size > 0 else 1.0
+
+
+def _in_units(A: Any, y: Any) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """The entries of `A`, and `y`, both in units, and these."""
+    A, y = check_system(A, y)
+    if isinstance(A, LinearOperator):
+        raise TypeError("A is a LinearOperator; this needs its entries: pass a NumPy array")
+    A = A if isinstance(A, np.ndarray) else A.toarray()
+    per_A, per_y = _power(A), _power(y)
+    return to_units(A, per_A), to_units(y, per_y), per_A, per_y
 
 
 def _expression(penalty: ConvexPenalty, x: Any) -> tuple[Any, list[Any]]:
@@ -122,7 +158,7 @@ def bpdn(A: Any, y: Any, sigma: float, *, weights: Any = None) -> np.ndarray:
     Parameters
     ----------
     A : array of shape (m, n)
-        The matrix, real or complex; of ordinary scale.
+        The matrix, real or complex.
     y : array of shape (m,)
         One signal.
     sigma : float
@@ -137,8 +173,11 @@ def bpdn(A: Any, y: Any, sigma: float, *, weights: Any = None) -> np.ndarray:
 
     Raises
     ------
+    ValueError
+        If shapes do not fit, an entry is NaN or infinite, a parameter is out of range, or no `x`
+        comes near enough to `y`.
     RuntimeError
-        If the convex solver fails, as it does where no `x` comes near enough to `y`.
+        If the convex solver fails.
 
     References
     ----------
@@ -153,10 +192,16 @@ def bpdn(A: Any, y: Any, sigma: float, *, weights: Any = None) -> np.ndarray:
     """
     import cvxpy as cp
 
-    A, y, x, total = _constrained(A, y, weights)
-    near = cp.norm(y - A @ x) <= sigma if sigma > 0 else A @ x == y
-    _solve(cp.Problem(cp.Minimize(total), [near]))
-    return np.asarray(x.value)
+    sigma = check_real(sigma, "sigma", low=0)
+    A, y, x, weights, per_A, per_y = _constrained(A, y, weights)
+    with np.errstate(over="ignore"):
+        radius = min(sigma / per_y, 2 * float(np.linalg.norm(y)))  # from there on x is 0
+    near = cp.norm(y - A @ x) <= radius if radius > 0 else A @ x == y
+    _solve(
+        cp.Problem(cp.Minimize(cp.sum(weights @ cp.abs(x))), [near]),
+        f"no x has a residual ||y - A x||_2 of at most sigma={sigma!r}; give a larger one",
+    )
+    return from_units(np.asarray(x.value), per_y, 1 / per_A, name="x")
 
 
 def lasso_constrained(A: Any, y: Any, tau: float, *, weights: Any = None) -> np.ndarray:
@@ -167,7 +212,7 @@ def lasso_constrained(A: Any, y: Any, tau: float, *, weights: Any = None) -> np.
     Parameters
     ----------
     A : array of shape (m, n)
-        The matrix, real or complex; of ordinary scale.
+        The matrix, real or complex.
     y : array of shape (m,)
         One signal.
     tau : float
@@ -198,19 +243,30 @@ def lasso_constrained(A: Any, y: Any, tau: float, *, weights: Any = None) -> np.
     """
     import cvxpy as cp
 
-    A, y, x, total = _constrained(A, y, weights)
-    _solve(cp.Problem(cp.Minimize(0.5 * cp.sum_squares(y - A @ x)), [total <= tau]))
-    return np.asarray(x.value)
+    tau = check_real(tau, "tau", low=0)
+    given = 1.0 if weights is None else _power(check_array(weights, "weights", ndim=1))
+    A, y, x, weights, per_A, per_y = _constrained(A, y, weights)
+    best = np.linalg.lstsq(A, y, rcond=None)[0]  # more than its norm is as good as no bound
+    bound = min(scaled(tau, per_A, 1, per_y, -1, given, -1), 2 * float(weights @ np.abs(best)))
+    if bound == 0:
+        return np.zeros_like(best)
+    inside = cp.sum(weights @ cp.abs(x)) <= bound
+    _solve(cp.Problem(cp.Minimize(0.5 * cp.sum_squares(y - A @ x)), [inside]))
+    return from_units(np.asarray(x.value), per_y, 1 / per_A, name="x")
 
 
 def _constrained(A: Any, y: Any, weights: Any) -> Any:
-    """The data, the variable and its weighted l1 norm."""
+    """The data, the variable and the weights, all in units, and those of the data."""
     import cvxpy as cp
 
-    A, y = check_system(A, y)
+    A, y, per_A, per_y = _in_units(A, y)
+    if y.ndim != 1:
+        raise ValueError(f"y has to be 1-D, one signal, got shape {y.shape}; loop over columns")
     x = cp.Variable(A.shape[1], complex=np.iscomplexobj(y))
-    weights = np.ones(A.shape[1]) if weights is None else weights
-    return A, y, x, cp.sum(weights @ cp.abs(x))
+    weights = np.ones(A.shape[1]) if weights is None else checked_weights(weights)
+    if weights.size != A.shape[1]:
+        raise ValueError(f"weights has {weights.size} entries for {A.shape[1]} columns of A")
+    return A, y, x, to_units(weights, _power(weights)), per_A, per_y
 
 
 def principal_component_pursuit(
@@ -223,7 +279,7 @@ def principal_component_pursuit(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The matrix, of ordinary scale.
+        The matrix.
     alpha : float, optional
         The weight of the l1 norm; ``1 / sqrt(max(X.shape))`` by default.
     weights : array that broadcasts to the shape of X, optional
@@ -270,7 +326,7 @@ def stable_pcp(
     Parameters
     ----------
     X : array of shape (n_samples, n_features)
-        The matrix, of ordinary scale.
+        The matrix.
     radius : float
         :math:`\delta`, at least 0.
     alpha : float, optional
@@ -312,12 +368,18 @@ def stable_pcp(
         check_real(alpha, "alpha", low=0, open_low=True),
         check_weights(weights, X.shape),
     )
+    # An entry of a dual point is 1 at the most, so that what costs 2 is as good as forbidden.
+    weights, alpha = np.minimum(np.broadcast_to(alpha * weights, X.shape), 2.0), 1.0
+    unit = _power(X)
+    X = to_units(X, unit)
+    with np.errstate(over="ignore"):
+        radius = min(radius / unit, 2 * float(np.linalg.norm(X)))  # from there on all is noise
     L, E = cp.Variable(X.shape), cp.Variable(X.shape)
     S = cp.Variable(X.shape)
     split = L + S + E == X if radius > 0 else L + S == X
-    sizes = cp.multiply(np.broadcast_to(weights, X.shape), cp.abs(S))
+    sizes = cp.multiply(weights, cp.abs(S))
     inside = [cp.norm(E, "fro") <= radius] if radius > 0 else []
-    _solve(cp.Problem(cp.Minimize(cp.normNuc(L) + alpha * cp.sum(sizes)), [split, *inside]))
+    _solve(cp.Problem(cp.Minimize(cp.normNuc(L) + cp.sum(sizes)), [split, *inside]))
     low_rank = np.asarray(L.value)
     sparse = np.asarray(S.value) if radius > 0 else X - low_rank
     objective, gap = pcp_duality_gap(
@@ -333,14 +395,14 @@ def stable_pcp(
     _, singular_values, Vt = np.linalg.svd(low_rank, full_matrices=False)
     rank = int(np.count_nonzero(singular_values > 1e-6 * magnitude(X)))
     return SplitResult(
-        low_rank=low_rank,
-        sparse=sparse,
+        low_rank=from_units(low_rank, unit, name="low_rank"),
+        sparse=from_units(sparse, unit, name="sparse"),
         rank=rank,
-        singular_values=singular_values[:rank],
+        singular_values=from_units(singular_values[:rank], unit, name="singular_values"),
         components=Vt[:rank],
         n_svd=0,
         dual_gap=gap / objective if objective > 0 else 0.0,
-        objective=objective,
+        objective=scaled(objective, unit, 1),
         certificate=excess / (float(np.linalg.norm(X)) or 1.0),
         n_iter=1,
         status=Status.COMPLETED,
@@ -348,7 +410,7 @@ def stable_pcp(
     )
 
 
-def _solve(problem: Any) -> None:
+def _solve(problem: Any, infeasible: str = "") -> None:
     """As accurately as the solver can; how far that is, the duality gaps above tell."""
     import cvxpy as cp
 
@@ -356,5 +418,7 @@ def _solve(problem: Any) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Solution may be inaccurate")
         problem.solve(solver=cp.CLARABEL, **tight)
+    if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE) and infeasible:
+        raise ValueError(infeasible)
     if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         raise RuntimeError(f"the convex solver failed: {problem.status}")

@@ -61,3 +61,10 @@ def test_22_lines_are_the_5481_frequencies_of_the_literature() -> None:
 def test_what_makes_no_picture_is_refused(make, message) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_more_lines_than_frequencies_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_lines has to be between 1 and 42, got 43"):
+        radial_lines((6, 7), 43)
+    with pytest.raises(ValueError, match="shape has to be that of an image"):
+        radial_lines(3.5, 1)

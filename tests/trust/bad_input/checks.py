@@ -173,7 +173,8 @@ def split(arguments: Arguments, answers: Answers, tolerance: float) -> str | Non
         if np.count_nonzero(S) > arguments["n_outliers"]:
             return "too many outliers"
         return None if left <= size * (1 + tolerance) else "worse than nothing"
-    if left > np.longdouble(arguments.get("sigma", 0.0)) * (1 + tolerance) + tolerance * size:
+    noise = np.longdouble(arguments.get("sigma") or 0.0) * np.sqrt(X.size + np.sqrt(8.0 * X.size))
+    if left > noise * (1 + tolerance) + tolerance * size:
         return f"the parts miss the data by {float(left):.2g} of {float(size):.2g}"
     rank = arguments.get("rank")
     if rank is not None and size > 0:

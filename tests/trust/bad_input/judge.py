@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
 import warnings
@@ -125,7 +126,9 @@ def _of_error(
     if isinstance(entry.arguments[name], Path):
         kinds = (*kinds, OSError)
     # Where the argument is legal by itself, the fault may lie in how it goes with another.
-    others = () if expected is Expect.ERROR else tuple(entry.arguments)
+    others: tuple[str, ...] = ()
+    if expected is not Expect.ERROR:
+        others = (*entry.arguments, *itertools.chain(*entry.aliases.values()))
     names = (name, *entry.aliases.get(name, ()), *others)
     named = any(re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", message) for word in names)
     if entry.sklearn:

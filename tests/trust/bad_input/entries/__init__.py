@@ -1,10 +1,32 @@
 """The registry: every public callable of the package, room by room."""
 
-from . import data, encoders, estimators, formulas, layers, learning, low_rank, solvers
+from . import (
+    data,
+    encoders,
+    estimators,
+    formulas,
+    layers,
+    learning,
+    low_rank,
+    penalties,
+    recovery,
+    solvers,
+)
 
 REGISTRY = {
     e.name: e
-    for room in (solvers, encoders, learning, low_rank, estimators, layers, formulas, data)
+    for room in (
+        solvers,
+        recovery,
+        encoders,
+        learning,
+        low_rank,
+        estimators,
+        layers,
+        formulas,
+        penalties,
+        data,
+    )
     for e in room.ENTRIES
 }
 
@@ -13,9 +35,6 @@ REGISTRY = {
 OPEN = frozenset(
     f"sparsecode.{name}"
     for name in (
-        "solvers.bpdn",
-        "solvers.lasso_constrained",
-        "solvers.amp",
         "solvers.ksvd",
         "solvers.ksvd, exact",
         "solvers.mod",
@@ -31,7 +50,6 @@ OPEN = frozenset(
         "solvers.godec",
         "solvers.online_robust_pca",
         "solvers.robust_projection",
-        "solvers.state_evolution",
         "KSVD",
         "KSVD.transform",
         "KSVD.inverse_transform",
@@ -58,7 +76,7 @@ OPEN = frozenset(
         "RobustPCA.transform",
         "RobustPCA.decompose",
         "RobustPCA.score_samples",
-        "RobustPCA.inverse_transform",
+        "RobustPCA.inverse_transform, online",
         "Lasso.score",
         "ElasticNet.score",
         "LassoCV.score",
@@ -84,7 +102,6 @@ OPEN = frozenset(
         "layers.frontier",
         "layers.distill",
         "layers.Calibration.update",
-        "objectives.alpha_max",
         "theory.empirical_phase_transition",
         "images.denoise",
         "images.inpaint",

@@ -20,6 +20,13 @@ def drawn(result: Any) -> dict[str, Any]:
             for name, value in result._asdict().items()}  # fmt: skip
 
 
+NETWORK = {
+    f"{layer}.{kind}": rng.standard_normal(shape)
+    for layer, (m, n) in {"hidden1": (4, 6), "hidden2": (3, 4), "output": (5, 3)}.items()
+    for kind, shape in {"weight": (m, n), "bias": (m,)}.items()
+}
+ROWS = np.abs(rng.standard_normal((7, 6)))
+
 ENTRIES = [
     entry("datasets.make_sparse_coded_signals", GENERATORS, answers=drawn,
           given={"n_samples": Count(value=6), "n_components": Count(value=5),
@@ -44,6 +51,16 @@ ENTRIES = [
           given={"n_patches": Count(value=5, none=True), "patch_size": Count(value=4),
                  "images": Option(other=True), "channels": Option(), "remove_mean": Flag(),
                  "random_state": 0, "dtype": Thing(none=True)}),
+    entry("datasets.shepp_logan", GENERATORS, given={"n": Count(value=6, low=2)}),
+    entry("datasets.radial_lines", GENERATORS,
+          given={"shape": Thing(value=(6, 7)), "n_lines": Count(value=3, high=42)}),
+    entry("datasets.load_digits_network", GENERATORS, given={"cache": Flag(), "random_state": 0},
+          answers=lambda found: {"accuracy": found.accuracy}),
+    entry("datasets.digits_network_predict", GENERATORS,
+          given={"network": Thing(value=NETWORK), "X": Data(value=ROWS, grows=(0,))}),
+    entry("datasets.digits_network_accuracy", GENERATORS,
+          given={"network": Thing(value=NETWORK), "X": Data(value=ROWS, grows=()),
+                 "y": Data(value=np.arange(7.0) % 5, ndim=(1,), grows=())}),
     entry("images.denoise", IMAGES,
           given={"noisy": Data(value=PICTURE, ndim=(2, 3), degrees={"it": 1},
                                along={"sigma": 1}),

@@ -138,8 +138,7 @@ def regressor(name: str, **more: Any) -> list[Entry]:
     score: dict[str, Argument] = {
         "X": Data(value=DESIGN, sparse=True, grows=()),
         "y": Data(value=TARGET, ndim=(1, 2), grows=()),
-        "sample_weight": Data(value=np.ones(14), ndim=(1,), grows=(), optional=True,
-                              nonnegative=True),
+        "sample_weight": weights,
     }  # fmt: skip
     return [
         cls,
@@ -200,7 +199,7 @@ CONVOLUTIONAL = estimator(
 IMAGERS = [
     CONVOLUTIONAL,
     method("transform", CONVOLUTIONAL, rows(IMAGES, None), rtol=1e-3),
-    method("inverse_transform", CONVOLUTIONAL, codes_of("", (3, 32))),
+    method("inverse_transform", CONVOLUTIONAL, codes_of("", (3, 72))),
 ]
 
 SENSING = estimator(
@@ -245,12 +244,13 @@ SPLITTERS = [
     method("transform", ROBUST, rows(CORRUPTED, None), **PROJECTED),
     method("decompose", ROBUST, rows(CORRUPTED, None), **PROJECTED),
     method("score_samples", ROBUST, rows(CORRUPTED, None), **PROJECTED),
-    method("inverse_transform", ROBUST, rows(rng.standard_normal((3, 2)))),
+    method("inverse_transform", ONLINE_ROBUST, rows(rng.standard_normal((3, 2)))),
 ]  # fmt: skip
 
 COMPLETION = estimator(
     "MatrixCompletion", {"alpha_ratio": 0.1, "tol": 1e-7},
-    samples(HOLES, {"low_rank_": 1}, nan=True), ("low_rank_",), rtol=1e-3,
+    samples(HOLES, {"singular_values_": 1, "alpha_": 1}, nan=True),
+    ("singular_values_", "alpha_"), rtol=1e-3,
 )  # fmt: skip
 QUANTIZER = estimator(
     "DynamicQuantizer", {"bits": Count(value=8, low=2, high=16), "symmetric": Flag()},

@@ -104,7 +104,7 @@ theory = [
                                 constrained=True),
                  "rhos": Data(value=np.array([0.1, 0.9]), ndim=(1, 2), nonnegative=True,
                               constrained=True, optional=True),
-                 "n_trials": Count(value=2), "success_tol": Number(low=0),
+                 "n_trials": Count(value=2, high=1_000_000), "success_tol": Number(low=0),
                  "random_state": Count(value=0, low=0), "n_jobs": Thing(none=True),
                  "path": Path(none=True)},
           answers=lambda found: {"successes": found.n_successes}),

@@ -106,6 +106,6 @@ ENTRIES = [
                      value=lambda rng, n: rng.standard_normal(n) * (rng.random(n) < 0.1),
                      none=False),
                  "sigma": Number(value=0.1, low=0), "n_iter": Count(value=3),
-                 "threshold": Number(value=1.5, low=0, none=True), "denoiser": Thing(none=True),
-                 "n_samples": Count(value=500), "random_state": 0}),
+                 "threshold": Number(value=1.5, low=0, open_low=True, none=True),
+                 "denoiser": Thing(none=True), "n_samples": Count(value=500), "random_state": 0}),
 ]  # fmt: skip

@@ -114,8 +114,9 @@ ENTRIES = [
     constrained("lasso_constrained", checks.ball, tau=Number(value=1.5, low=0),
                 A=A(-1, tau=-1), y=one(y(tau=1))),
     entry("solvers.amp", "solvers: one system",
-          given={"A": A(), "y": one(y()), "threshold": Number(value=1.2, low=0, none=True),
-                 "denoiser": Thing(none=True), "damping": Number(low=0, high=1),
-                 "max_iter": 300},
+          given={"A": real(A()), "y": one(real(y())),
+                 "threshold": Number(value=2.0, low=0, open_low=True, none=True),
+                 "denoiser": Thing(none=True),
+                 "damping": Number(value=0.3, low=0, high=1, open_high=True), "max_iter": 300},
           answers=answers_of("x"), rtol=1e-3),
 ]  # fmt: skip
