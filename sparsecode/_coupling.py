@@ -48,7 +48,7 @@ def norms_of(x: np.ndarray, summed: Callable[[np.ndarray], np.ndarray]) -> np.nd
     return np.sqrt(squares).astype(x.real.dtype, copy=False)
 
 
-@formula(ndim=(1, 2))
+@formula(ndim=(1, 2), coupled=True)
 @dataclass(frozen=True, eq=False)
 class L21:
     r"""The l2,1 norm, :math:`g(X) = \sum_i w_i \|X_{i,:}\|_2`: signals that share one support.
@@ -118,7 +118,7 @@ class L21:
         return unit, self
 
 
-@formula(ndim=(2,), finite=True)
+@formula(ndim=(2,), finite=True, coupled=True)
 @dataclass(frozen=True)
 class NuclearNorm:
     r"""The nuclear norm of a matrix, :math:`g(X) = \sum_i \sigma_i(X)`; it couples the columns.

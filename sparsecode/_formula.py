@@ -17,12 +17,12 @@ ANY = tuple(range(1, 65))
 
 
 def formula(
-    *, ndim: tuple[int, ...] | None = None, finite: bool = False
+    *, ndim: tuple[int, ...] | None = None, finite: bool = False, coupled: bool = False
 ) -> Callable[[Penalty], Penalty]:
     """A penalty whose methods take numbers and nothing else, and name what they do not take.
 
     Of any shape, or of so many axes. Where a formula has an answer for them, NaN and infinity are
-    numbers.
+    numbers. A convex penalty that has no signals `coupled` takes a step for each of them.
     """
 
     def decorate(cls: Penalty) -> Penalty:
@@ -32,7 +32,9 @@ def formula(
         for name in OF_VALUES:
             if name in vars(cls):
                 setattr(cls, name, _of_values(vars(cls)[name], values))
-        cls.prox = _of_values_and_step(vars(cls)["prox"], values)  # type: ignore[attr-defined]
+        several = cls.convex and not coupled  # type: ignore[attr-defined]
+        prox = _of_values_and_step(vars(cls)["prox"], values, several)
+        cls.prox = prox  # type: ignore[attr-defined]
         cls.in_units = _of_unit(vars(cls)["in_units"])  # type: ignore[attr-defined]
         return cls
 
@@ -51,12 +53,12 @@ def _of_values(method: Callable[..., Any], values: Callable[..., np.ndarray]) ->
 
 
 def _of_values_and_step(
-    method: Callable[..., Any], values: Callable[..., np.ndarray]
+    method: Callable[..., Any], values: Callable[..., np.ndarray], several: bool
 ) -> Callable[..., Any]:
     @functools.wraps(method)
     def prox(self: Any, x: Any, step: Any) -> Any:
         x = values(x, "x")
-        return method(self, x, _step(step, x, several=self.convex))
+        return method(self, x, _step(step, x, several))
 
     return prox
 
@@ -81,7 +83,7 @@ def _values(x: Any, name: str, ndim: tuple[int, ...] | None, finite: bool) -> np
     return x
 
 
-def _step(step: Any, x: np.ndarray, *, several: bool) -> Any:
+def _step(step: Any, x: np.ndarray, several: bool) -> Any:
     """A nonnegative number, or `several`, one for each signal."""
     if not (several and isinstance(step, np.ndarray) and step.shape):
         check_real(step, "step", low=0)

@@ -284,10 +284,12 @@ class GroupL1:
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "_members", members)
 
-    def _norms(self, x: np.ndarray) -> np.ndarray:
+    def _norms(self, x: np.ndarray, name: str = "x") -> np.ndarray:
         """The l2 norm of each group, (n_groups,) or (n_groups, n_signals)."""
         if self.groups.size != x.shape[0]:
-            raise ValueError(f"groups has {self.groups.size} labels for {x.shape[0]} coefficients")
+            raise ValueError(
+                f"groups has {self.groups.size} labels for {x.shape[0]} coefficients in {name}"
+            )
         return norms_of(x, lambda squares: self._members @ squares)  # type: ignore[attr-defined]
 
     def value(self, x: np.ndarray) -> Values:
@@ -307,7 +309,7 @@ class GroupL1:
 
     def polar(self, v: np.ndarray) -> Values:
         """The largest group norm over its weight."""
-        norms = self._norms(v)
+        norms = self._norms(v, "v")
         return np.max(norms / as_column(self.weights, norms), axis=0, initial=0)
 
     vanishing = polar

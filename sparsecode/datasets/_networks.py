@@ -204,8 +204,9 @@ def _forward(network: Mapping[str, Any], X: np.ndarray) -> tuple[dict[str, np.nd
         weight, bias = (_tensor(network, f"{layer}.{kind}", ndim) for kind, ndim in KINDS.items())
         if weight.shape[1] != X.shape[1] or bias.shape[0] != weight.shape[0]:
             raise ValueError(
-                f"{layer}.weight {weight.shape} and {layer}.bias {bias.shape} do not fit inputs of "
-                f"shape {X.shape}; a weight is (out, in) and its bias (out,)"
+                f"network does not fit X: {layer}.weight {weight.shape} and {layer}.bias "
+                f"{bias.shape} do not fit inputs of shape {X.shape}; a weight is (out, in) and its "
+                "bias (out,)"
             )
         inputs[f"{layer}.weight"] = X
         logits = X @ weight.T + bias

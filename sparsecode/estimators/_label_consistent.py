@@ -9,8 +9,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from sparsecode._validation import check_bool, check_int
-from sparsecode.estimators._base import all_or_nothing, validated
+from sparsecode._validation import as_array, check_bool, check_int
+from sparsecode.estimators._base import all_or_nothing, check_kind, validated
 from sparsecode.estimators._callbacks import watched_iterations, with_callbacks
 from sparsecode.estimators._dictionary_base import DictionaryLearner
 from sparsecode.solvers import label_consistent_ksvd
@@ -217,6 +217,9 @@ class LabelConsistentKSVD(ClassifierMixin, DictionaryLearner):
         float
             The accuracy.
         """
+        y = as_array(check_kind(y, "y"), "y")
+        if y.ndim != 1:
+            raise ValueError(f"y has to be 1-D, a label for each row of X, got shape {y.shape}")
         return float(super().score(X, y, sample_weight))
 
     def _scores(self, X: Any) -> np.ndarray:

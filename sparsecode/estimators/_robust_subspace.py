@@ -131,6 +131,11 @@ class RobustSubspace(Transformer):
             scores[rows] = -part.objectives
 
         self._project(X, keep)
+        if not np.all(np.isfinite(scores)):
+            raise ValueError(
+                "the score of rows of X exceeds the range of float64, beside a transform_alpha_ of "
+                f"{self.transform_alpha_:.3g}; rescale X as the training data were"
+            )
         return scores
 
     def _lean(self) -> Self:

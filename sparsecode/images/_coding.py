@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import gammainc, gammaincinv
 
+from sparsecode._scaling import magnitude
 from sparsecode._threads import map_tiles
-from sparsecode._validation import check_int, check_random_state
+from sparsecode._validation import check_int, check_n_components, check_random_state
 from sparsecode.images._picture import Picture
 from sparsecode.operators import overcomplete_dct
 from sparsecode.solvers import ksvd, sparse_encode
@@ -49,11 +50,15 @@ class PatchCoder(NamedTuple):
         max_iter: int, random_state: Any, n_threads: int,
     ) -> PatchCoder:  # fmt: skip
         """By K-SVD from some of the patches, cosines first."""
-        n_components = check_int(n_components, "n_components")
+        n_components = check_n_components(n_components, picture.n_features)
         max_iter, rng = check_int(max_iter, "max_iter", low=0), check_random_state(random_state)
         n_channels, dtype = picture.pixels.shape[2], picture.pixels.dtype
         targets = np.ones(picture.patch_size**2 + 1, dtype=dtype)
-        if sigma > 0:
+        size = magnitude(picture.pixels)
+        if sigma > 0 and size > 0:
+            # Below rounding all is kept, and above any patch nothing is: without these ends the
+            # targets would leave the range.
+            sigma = min(max(sigma, float(np.finfo(dtype).eps) * size), 4 * size)
             sizes = n_channels * np.arange(1, len(targets))
             targets[1:] = [gain(n) * sigma * math.sqrt(n) for n in sizes]
         D = cosines(n_components, picture.patch_size, n_channels).astype(dtype)

@@ -12,7 +12,7 @@ from sparsecode._validation import check_real
 from sparsecode.images._coding import PatchCoder
 from sparsecode.images._picture import Picture
 
-__all__ = ["denoise", "own_weight"]
+__all__ = ["blended", "denoise", "shares_of"]
 
 
 def denoise(
@@ -103,16 +103,27 @@ def denoise(
     coder = PatchCoder.learned(
         picture, sigma, half, n_components, max_iter, random_state, check_n_threads(n_threads)
     )
-    own = own_weight(picture, sigma, data_range)
-    total, weight = coder.averaged(picture, everywhere=True)
-    restored = (total + own * picture.pixels) / (weight + own)
+    shares = shares_of(picture, sigma, data_range)
+    restored = blended(*coder.averaged(picture, everywhere=True), picture, shares)
     return from_units(restored.reshape(np.shape(noisy)), picture.unit, name="the picture")
 
 
-def own_weight(picture: Picture, sigma: float, data_range: float | None) -> float:
-    """Of a noisy pixel beside the patches over it: 30 over the noise in grey levels."""
+def shares_of(picture: Picture, sigma: float, data_range: float | None) -> tuple[float, float]:
+    """Of a noisy pixel and of a patch over it: as 30 to the noise in grey levels; the larger is 1.
+
+    Their quotient alone may be infinite.
+    """
     if data_range is None:
         spread = picture.range[1] - picture.range[0]
     else:
         spread = check_real(data_range, "data_range", low=0) / picture.unit
-    return 30 / 255 * spread / sigma
+    own = 30 / 255 * spread
+    return own / max(own, sigma), sigma / max(own, sigma)
+
+
+def blended(
+    total: np.ndarray, weight: np.ndarray, picture: Picture, shares: tuple[float, float]
+) -> np.ndarray:
+    """What the patches say of each pixel, averaged with the pixel itself."""
+    own, each = shares
+    return (each * total + own * picture.pixels) / (each * weight + own)

@@ -10,7 +10,7 @@ from sparsecode._scaling import from_units
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_int, check_real, check_unused
 from sparsecode.images._coding import PatchCoder
-from sparsecode.images._denoising import own_weight
+from sparsecode.images._denoising import blended, shares_of
 from sparsecode.images._picture import Picture
 
 __all__ = ["inpaint"]
@@ -99,7 +99,7 @@ def inpaint(
     sigma = check_real(sigma, "sigma", low=0) / picture.unit
     if sigma == 0:
         check_unused("sigma=0", data_range=data_range)
-    own = own_weight(picture, sigma, data_range) if sigma > 0 else 0.0
+    shares = shares_of(picture, sigma, data_range) if sigma > 0 else (0.0, 1.0)
     low, high = picture.range
     grey_level = (high - low) / 255  # closer fits extrapolate wildly
     n_components = check_int(n_components, "n_components")
@@ -111,7 +111,7 @@ def inpaint(
     total, weight = coder.averaged(picture, everywhere=sigma > 0)
     restored = picture.pixels
     if sigma > 0:
-        restored = np.where(picture.known, (total + own * restored) / (weight + own), 0)
+        restored = np.where(picture.known, blended(total, weight, picture, shares), 0)
     while not picture.known.all():
         reached = _best_known(picture)
         filled = np.clip(total / np.where(weight > 0, weight, 1), low, high)

@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sparsecode._validation import check_callable
+from sparsecode._validation import check_callable, check_fits
 from sparsecode.solvers._result import History, Status
 
 Iterate = TypeVar("Iterate")
 Measure = Callable[[Any], Mapping[str, float]]
 Callback = Callable[[Mapping[str, float]], Any]
+
+ROW = 400  # bytes, roughly, that a row of the history takes
 
 _local = threading.local()
 
@@ -62,12 +64,19 @@ def run(
     ending : dict
         `objective`, `certificate`, `n_iter`, `status` and `history`, as `Result` names them.
 
+    Raises
+    ------
+    MemoryError
+        If there is no `tol` and no memory could hold the history of `max_iter` iterations.
+
     Warns
     -----
     ConvergenceWarning
         If `max_iter` was reached; it states the certificate and what to change.
     """
     check_callable(callback, "callback")
+    if tol is None:  # nothing else ends it: the history will be that long
+        check_fits(ROW * max_iter, f"the history of max_iter={max_iter} iterations without a tol")
     started = time.perf_counter()
     rows: list[dict[str, float]] = []
     status = Status.COMPLETED if tol is None else Status.MAX_ITER

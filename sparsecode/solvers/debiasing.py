@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import as_array, check_array, check_system
+from sparsecode._validation import as_array, check_array, check_system, without_mask
 from sparsecode.operators import adjoint
 from sparsecode.solvers._cgls import cgls
 from sparsecode.solvers._problem import size_of_matrix
@@ -105,7 +105,7 @@ def debias(
 def _masks(support: Any, n: int, y: np.ndarray) -> np.ndarray:
     """Which coefficients (n, n_signals) may differ from zero."""
     n_signals = 1 if y.ndim == 1 else y.shape[1]
-    given = as_array(support, "support")
+    given = as_array(without_mask(support, "support"), "support")
     if (given.ndim == 1 and given.dtype.kind in "iu") or given.shape == (0,):
         if given.size and (given.min() < 0 or given.max() >= n):
             raise ValueError(f"support has to hold places from 0 to {n - 1}")
@@ -171,7 +171,7 @@ def estimate_noise(x: Any, *, axes: int | tuple[int, ...] | None = None) -> floa
     >>> round(estimate_noise(np.repeat([3.0, 1.0], 5000) + 0.5 * noise), 2)
     0.5
     """
-    x = as_array(x, "x")
+    x = as_array(without_mask(x, "x"), "x")
     x = check_array(x, "x", ndim=max(x.ndim, 1), allow_complex=True)
     unit = unit_of(magnitude(x), x.dtype)
     d = to_units(x, unit)

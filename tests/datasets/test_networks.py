@@ -315,7 +315,7 @@ def test_another_seed_or_version_has_another_file(kept, monkeypatch, trainings):
 
 
 def test_what_exceeds_single_precision_is_refused(digits) -> None:
-    with pytest.raises(ValueError, match="exceeds the range of float32.*rescale X"):
+    with pytest.raises(ValueError, match=r"exceeds the range of float32.*rescale X"):
         digits_network_predict(digits.network, 1e300 * digits.X_test)
     with pytest.raises(TypeError, match="network has to be a mapping"):
         digits_network_predict(3.5, digits.X_test)

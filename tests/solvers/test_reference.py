@@ -49,7 +49,7 @@ def test_beyond_what_matters_a_parameter_changes_nothing() -> None:
 
 
 def test_what_has_no_answer_is_named() -> None:
-    with pytest.raises(ValueError, match="no x has a residual .* sigma=0.1"):
+    with pytest.raises(ValueError, match=r"no x has a residual .* sigma=0.1"):
         reference.bpdn(np.ones((2, 1)), np.array([1.0, -1.0]), 0.1)
     with pytest.raises(ValueError, match="weights has 3 entries for 8 columns of A"):
         reference.bpdn(A, y, 0.1, weights=np.ones(3))

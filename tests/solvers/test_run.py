@@ -119,3 +119,9 @@ def test_a_result_can_be_pickled_and_copied() -> None:
         assert np.array_equal(again.x, result.x)
         assert again.status is result.status
         assert again.history.keys() == result.history.keys()
+
+
+def test_a_history_that_no_memory_holds_is_refused_before_the_work() -> None:
+    with pytest.raises(MemoryError, match=f"max_iter={2**50} iterations without a tol would take"):
+        run(halves(), measure, tol=None, max_iter=2**50, name="halves")
+    assert run(halves(), measure, tol=0.1, max_iter=2**50, name="halves")[1]["n_iter"] < 9

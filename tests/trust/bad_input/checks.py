@@ -169,7 +169,7 @@ def split(arguments: Arguments, answers: Answers, tolerance: float) -> str | Non
         return f"shapes {L.shape} and {S.shape}"
     size, left = np.sqrt(np.sum(X**2)), np.sqrt(np.sum((X - L - S) ** 2))
     tolerance = max(tolerance, 1e-4, arguments.get("tol") or 0.0)
-    if "n_outliers" in arguments:
+    if arguments.get("n_outliers") is not None:
         if np.count_nonzero(S) > arguments["n_outliers"]:
             return "too many outliers"
         return None if left <= size * (1 + tolerance) else "worse than nothing"

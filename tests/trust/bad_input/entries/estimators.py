@@ -224,7 +224,7 @@ ROBUST = estimator(
      "tol": Number(value=1e-7, low=0, none=True), "max_iter": Limit(none=True)},
     samples(CORRUPTED, {"low_rank_": 1, "sparse_": 1}), ("low_rank_", "sparse_"),
     lambda a, r, t: checks.split(a, {"low_rank": r["low_rank_"], "sparse": r["sparse_"]}, t),
-    rtol=1e-3,
+    rtol=1e-3, branching=True,
 )  # fmt: skip
 ONLINE_ROBUST = estimator(
     "RobustPCA, online",

@@ -14,7 +14,7 @@ from sparsecode import penalties
 
 ROOM = "penalties"
 rng = np.random.default_rng(8)
-X = 2 * rng.standard_normal((6, 2))
+X = 2 * rng.standard_normal((6, 3))
 GROUPS = [0, 1, 0, 2, 1, 0]
 WEIGHTS = Data(
     value=np.linspace(0.5, 2, 6), ndim=(1,), optional=True, nonnegative=True, constrained=True
@@ -57,7 +57,7 @@ def kept(penalty: Any) -> dict[str, Any]:
 def values(name: str, degree: float | None) -> Data:
     finite = name == "NuclearNorm"
     return Data(
-        value=X, complex=True, empty=name != "GroupL1", nan=not finite, inf=not finite,
+        value=X, complex=True, empty=True, nan=not finite, inf=not finite,
         ndim=COUPLING.get(name, tuple(range(1, 9))), grows=(1,) if name == "GroupL1" else (0, 1),
         degrees=None if degree is None else {"it": degree},
     )  # fmt: skip
