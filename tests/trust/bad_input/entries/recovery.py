@@ -23,17 +23,15 @@ def on_support(arguments: Any, answers: Any, tolerance: float) -> str | None:
     """Zero elsewhere, and the residual is orthogonal to the columns there."""
     M, X = checks.wide(arguments["A"]), checks.columns(answers["x"])
     Y, support = checks.columns(arguments["y"]), np.asarray(arguments["support"])
-    kept = (support != 0).reshape(len(support), -1) if support.size else np.zeros(X.shape, bool)
+    kept = (support != 0).reshape(len(X), -1) if support.size else np.zeros(X.shape, bool)
+    meant = [kept]
     if support.ndim == 1 and np.all(support == np.round(support.real)):  # integers are places
-        kept = kept | np.isin(np.arange(len(X)), support)[:, None]
-        kept = kept & (X != 0) if np.any(X) else kept
-    if np.any((X != 0) & ~kept):
-        return "not zero off the support"
+        meant.append(np.isin(np.arange(len(X)), support)[:, None])
     tolerance = max(tolerance, 1e-6, arguments.get("tol") or 0.0)
     bound = tolerance * checks.norms(checks.norms(M)) * checks.norms(Y)
-    return (
-        "not least squares" if np.any((np.abs(M.conj().T @ (Y - M @ X)) > bound) & kept) else None
-    )
+    steep = np.abs(M.conj().T @ (Y - M @ X)) > bound
+    right = any(not np.any(np.where(kept, steep, X != 0)) for kept in meant)
+    return None if right else "not least squares on the support"
 
 
 def reweighted(arguments: Any, answers: Any, tolerance: float) -> str | None:
