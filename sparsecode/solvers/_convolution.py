@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -85,14 +86,15 @@ class Convolution(LinearOperator):
 
     def __init__(self, D: np.ndarray, domain: Domain, n_threads: int) -> None:
         """`D` is (n_components, n_channels, *atom)."""
-        self.domain, self.grid, self.n_threads = domain, domain.grid, n_threads
+        self.domain, self.grid = domain, domain.grid
+        self.n_threads = min(n_threads, os.cpu_count() or 1)  # the transforms start them all
         self.energy = (
             float(np.sum(D * D, dtype=np.float64)) / D.shape[1]
         )  # the mean eigenvalue of ``A A^*``
         size = math.prod(self.grid)
         super().__init__(D.dtype, (D.shape[1] * size, len(D) * size))
         self.spectrum = scipy.fft.rfftn(
-            D, self.grid, axes=range(2, D.ndim), workers=n_threads
+            D, self.grid, axes=range(2, D.ndim), workers=self.n_threads
         )  # (n_components, n_channels, *frequencies)
         self.inside: np.ndarray | None = None
         if domain.places != self.grid:

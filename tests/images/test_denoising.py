@@ -138,6 +138,15 @@ def test_the_scale_of_the_picture_does_not_matter(exponent) -> None:
     np.testing.assert_allclose(scaled, np.ldexp(plain, exponent), rtol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sigma_beyond_either_end_is_that_of_the_end(dtype) -> None:
+    noisy = with_noise(drawing(20), 25.0, 4).astype(dtype)
+    options = {"n_components": 30, "max_iter": 1}
+    np.testing.assert_allclose(denoise(noisy, 5e-324, **options), noisy, rtol=1e-3)
+    largest, beyond = (denoise(noisy, sigma, **options) for sigma in (1e6, 1e300))
+    np.testing.assert_allclose(beyond, largest, rtol=1e-4)
+
+
 def test_a_range_of_one_is_a_range_of_255() -> None:
     noisy = with_noise(drawing())
     grey_levels = denoise(noisy, 25.0, n_components=30, max_iter=2, data_range=255)
@@ -173,6 +182,7 @@ def test_a_constant_picture_comes_back(value) -> None:
         ({"max_iter": -1}, ValueError, "max_iter has to be at least 0"),
         ({"random_state": -1}, ValueError, "random_state"),
         ({"data_range": -1.0}, ValueError, "data_range"),
+        ({"n_components": 2**40}, MemoryError, "n_components=.* would take"),
         ({"n_threads": 0}, ValueError, "n_threads"),
     ],
 )

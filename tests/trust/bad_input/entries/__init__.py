@@ -47,7 +47,6 @@ OPEN = frozenset(
         "solvers.principal_component_pursuit",
         "solvers.stable_pcp",
         "solvers.online_robust_pca",
-        "solvers.debias",
         "solvers.reweighted_l1",
         "solvers.reweighted_l1, sigma",
         "solvers.total_variation",
