@@ -72,7 +72,7 @@ def radial_lines(shape: tuple[int, int], n_lines: int) -> np.ndarray:
     shape : tuple of two int
         Of the image.
     n_lines : int
-        Lines, no more than there are frequencies; the first is horizontal.
+        Lines; the first is horizontal.
 
     Returns
     -------
@@ -94,7 +94,8 @@ def radial_lines(shape: tuple[int, int], n_lines: int) -> np.ndarray:
         raise ValueError(f"shape has to be that of an image, (rows, columns), got {shape!r}")
     rows, columns = (check_int(length, "a length in shape") for length in shape)
     check_fits(rows * columns, f"a mask of shape={shape!r}")
-    n_lines = check_int(n_lines, "n_lines", high=rows * columns)
+    n_lines = check_int(n_lines, "n_lines")
+    check_fits(8 * n_lines, f"the angles of n_lines={n_lines} lines")
     mask = np.zeros((rows, columns), dtype=bool)
     for angle in np.pi * np.arange(n_lines) / n_lines:
         sin, cos = np.sin(angle), np.cos(angle)

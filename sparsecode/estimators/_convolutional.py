@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import check_bool, check_int, check_missing_values
+from sparsecode._validation import check_bool, check_int, check_missing_values, check_real
 from sparsecode.estimators._base import Transformer, all_or_nothing, check_codes, check_samples
 from sparsecode.estimators._callbacks import (
     CallbackSupportMixin,
@@ -176,6 +176,8 @@ class ConvolutionalDictionaryLearning(CallbackSupportMixin, Transformer):
         X = self._checked(X, reset=True)
         grid = X.shape[1:-1] if self.multichannel else X.shape[1:]
         max_iter = check_int(self.max_iter, "max_iter")
+        check_real(self.transform_tol, "transform_tol", low=0)
+        check_int(self.transform_max_iter, "transform_max_iter")
         atom = tuple(min(8, side) for side in grid) if self.atom_shape is None else self.atom_shape
         with watched_iterations(self, X, max_iter, self.tol, None, CHECK_EVERY) as callback:
             result = convolutional_dictionary_learning(
@@ -274,12 +276,16 @@ class ConvolutionalDictionaryLearning(CallbackSupportMixin, Transformer):
         """That of one sample."""
         if self.sample_shape is None:
             return (self.n_features_in_, 1) if self.multichannel else (self.n_features_in_,)
+        if not isinstance(self.sample_shape, tuple | list):
+            raise TypeError(
+                f"sample_shape has to be a tuple of lengths, or None, got {self.sample_shape!r}"
+            )
         shape = tuple(check_int(side, "sample_shape") for side in self.sample_shape)
         dims = (2, 3) if self.multichannel else (1, 2)
         if len(shape) not in dims or math.prod(shape) != self.n_features_in_:
             raise ValueError(
                 f"sample_shape={self.sample_shape!r} with multichannel={self.multichannel} is not "
-                f"that of rows with {self.n_features_in_} features"
+                f"that of rows with {self.n_features_in_} features, as X has"
             )
         return shape
 

@@ -95,6 +95,8 @@ def inpaint(
     >>> bool(np.abs(restored - clean)[mask].mean() < 5)
     True
     """
+    if mask is None:
+        raise ValueError("mask has to say which pixels are missing, got None; see denoise")
     picture = Picture.checked(image, "image", patch_size, mask)
     sigma = check_real(sigma, "sigma", low=0) / picture.unit
     if sigma == 0:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_int
+from sparsecode._validation import as_array, check_array, check_int, without_mask
 
 
 class Picture(NamedTuple):
@@ -32,7 +32,7 @@ class Picture(NamedTuple):
         pixels = np.ascontiguousarray(pixels.reshape(height, width, -1))
         known = np.ones((height, width, 1), dtype=bool)
         if missing is not None:
-            known = ~checked_mask(missing, (height, width))[:, :, None]
+            known = ~checked_mask(missing, (height, width), name)[:, :, None]
             pixels = np.where(known, pixels, 0)
             if np.isnan(pixels).any():
                 raise ValueError(f"{name} is NaN at a pixel that mask does not call missing")
@@ -56,10 +56,10 @@ class Picture(NamedTuple):
         return np.moveaxis(views, 2, -1)
 
 
-def checked_mask(mask: Any, shape: tuple[int, int]) -> np.ndarray:
-    mask = np.asarray(mask)
+def checked_mask(mask: Any, shape: tuple[int, int], name: str) -> np.ndarray:
+    mask = as_array(without_mask(mask, "mask"), "mask")
     if mask.shape != shape:
-        raise ValueError(f"mask has shape {mask.shape}; it has to be that of the picture, {shape}")
+        raise ValueError(f"mask has shape {mask.shape}; it has to be that of {name}, {shape}")
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
         raise ValueError("mask has to be True or 1 where a pixel is missing, else False or 0")
     mask = mask.astype(bool)

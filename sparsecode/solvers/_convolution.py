@@ -29,7 +29,7 @@ class Domain(NamedTuple):
         """Of atoms that fit into the signals."""
         if len(atom) != len(signal) or any(a > n for a, n in zip(atom, signal, strict=True)):
             raise ValueError(
-                f"an atom of shape {atom} does not fit into a signal of shape {signal}"
+                f"an atom of shape {atom} does not fit into a signal of shape {signal} in X"
             )
         return cls(signal, atom, boundary)
 

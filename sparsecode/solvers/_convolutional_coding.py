@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecode._validation import (
+    as_array,
     check_array,
     check_bool,
     check_missing_values,
     check_option,
     refuse_missing,
+    without_mask,
 )
 from sparsecode.penalties import L1
 from sparsecode.solvers._convolution import BOUNDARIES, Convolution, Domain
@@ -32,7 +34,8 @@ class Samples(NamedTuple):
         """From the arguments."""
         missing = check_missing_values(missing_values)
         dims = (3, 4) if check_bool(multichannel, "multichannel") else (2, 3)
-        if np.ndim(X) == 4 and not multichannel:
+        X = as_array(without_mask(X, "X"), "X")
+        if X.ndim == 4 and not multichannel:
             raise ValueError(
                 "X has 4 dimensions; where the last are channels say multichannel=True"
             )

@@ -16,6 +16,7 @@ from sparsecode._validation import (
     RandomSource,
     check_array,
     check_bool,
+    check_callable,
     check_int,
     check_missing_values,
     check_n_components,
@@ -242,7 +243,7 @@ def first_atoms(
 ) -> np.ndarray:
     """Unit atoms: signals, singular vectors, cosines, or those given."""
     if init is None or isinstance(init, str):
-        kind = check_option(init or "data", "init", INITS)
+        kind = check_option("data" if init is None else init, "init", INITS)
         atoms = {"data": _from_data, "svd": _from_svd, "dct": _cosines}[kind](X, shape, rng)
     else:
         atoms = check_array(init, "init").astype(X.dtype)
@@ -384,6 +385,7 @@ def squared_rows(R: np.ndarray) -> np.ndarray:
 
 def with_atoms(callback: Callback | None, atoms: Callable[[], np.ndarray]) -> Callback | None:
     """A callback that is told the atoms, too."""
+    check_callable(callback, "callback")
     if callback is None:
         return None
     tell = callback

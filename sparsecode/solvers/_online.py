@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from sparsecode._scaling import unit_of
 from sparsecode.solvers._learning import Coding, as_atoms, poor_atoms, rare
 
 BLOCK = 32  # atoms that descend on one product
@@ -43,6 +44,18 @@ class Memory(NamedTuple):
     velocity: np.ndarray  # of the atoms, in a pass
     n_passes: int
     objective: float  # of the last pass
+
+
+def unit_for(size: float, unit: float | None, dtype: np.dtype) -> float:
+    """The unit of new rows of this size: that of the rows before, if there were any."""
+    if unit is None:
+        return unit_of(size, dtype)
+    if size > unit * 2.0 ** (np.finfo(dtype).maxexp // 5):
+        raise ValueError(
+            f"X has entries of up to {size:.3g}, beside which the rows before, in units of "
+            f"{unit:.3g}, are nothing; rescale X, or begin anew"
+        )
+    return unit
 
 
 class Visit(NamedTuple):

@@ -19,7 +19,7 @@ from sparsecode._validation import RandomSource
 from sparsecode.solvers._blocks import Blocks, added, in_units
 from sparsecode.solvers._learning import Coding, Signals, largest, moments
 from sparsecode.solvers._learning_blocks import first_atoms_of_blocks
-from sparsecode.solvers._online import Visit
+from sparsecode.solvers._online import Visit, unit_for
 from sparsecode.solvers._online_rows import coded
 
 BLOCKS = 8  # whose rows are a batch by default
@@ -51,6 +51,7 @@ class BlockRows(NamedTuple):
         size = BLOCKS * max(X.chunks[0]) if batch_size is None else batch_size
         pieces = Blocks.checked(_cut(X, size, max(size, n_components)))
         if unit is not None:
+            unit = unit_for(pieces.unit, unit, pieces.dtype)
             with np.errstate(over="ignore", under="ignore"):
                 energy = pieces.energy * float(np.square(pieces.unit / unit))
             pieces = pieces._replace(unit=unit, energy=energy)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of_rows
+from sparsecode._scaling import from_units, magnitude, to_units, units_of_rows
 from sparsecode._threads import map_tiles
 from sparsecode._validation import RandomSource
 from sparsecode.solvers._batches import check_signals, read
 from sparsecode.solvers._learning import Coding, energy_of, first_atoms, largest, squared_rows
-from sparsecode.solvers._online import Visit
+from sparsecode.solvers._online import Visit, unit_for
 from sparsecode.solvers._tiles import lasso_descent
 
 ROWS = 64  # a tile of the coding: a batch of 256 rows keeps four threads busy
@@ -36,7 +36,7 @@ class Rows(NamedTuple):
         X, dtype = check_signals(X)
         rows = cls(X, dtype, missing, batch_size)
         sizes, energies = zip(*map(rows._look, range(rows.n_batches)), strict=True)
-        unit = unit_of(max(sizes), dtype) if unit is None else unit
+        unit = unit_for(max(sizes), unit, dtype)
         if unit != 1:
             rows = rows._replace(unit=unit)
             _, energies = zip(*map(rows._look, range(rows.n_batches)), strict=True)

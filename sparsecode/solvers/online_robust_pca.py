@@ -27,6 +27,7 @@ __all__ = ["OnlineResult", "SubspaceState", "online_robust_pca"]
 
 START = 20  # rows for each direction of the basis that are kept until it stands
 TYPICAL = 0.2  # of the median size of an entry: alpha by default
+BESIDE = 2.0**200  # times larger than the rows before: no products of both are in range
 COOLING = 0.8  # from one pass over the first rows to the next, alpha comes down to what was asked
 
 
@@ -300,6 +301,12 @@ def _fresh(held: np.ndarray, rank: int, alpha: float | None, forgetting: float) 
 
 def _before(state: SubspaceState, X: np.ndarray) -> tuple[SubspaceState, np.ndarray]:
     """The state that rows are added to, and these in its units: all the first ones together."""
+    before = state.unit if state.held is None else magnitude(state.held)
+    if magnitude(X) > before * BESIDE > 0:
+        raise ValueError(
+            f"X has entries of up to {magnitude(X):.3g}, beside which the rows before, of "
+            f"{before:.3g}, are nothing; rescale X, or begin anew"
+        )
     if state.held is None:
         return state, to_units(X, state.unit)
     X = np.vstack([state.held, X])

@@ -87,12 +87,14 @@ def lasso(A: Any, y: Any, alpha: float, *, penalty: ConvexPenalty | None = None)
     factor, penalty = check_penalty(penalty, convex=True).in_units(per_y / per_A)
     alpha = in_range(given / per_y * (factor / per_y), given, y.dtype)
     largest = float(np.max(alpha_max(A, y, penalty)))
-    alpha = min(alpha, 2 * largest) if largest > 0 else alpha  # from there on the answer is 0
     x = cp.Variable((A.shape[1], *y.shape[1:]), complex=np.iscomplexobj(y))
     fit = 0.5 * cp.sum_squares(y - A @ x)
     value, constraints = _expression(penalty, x)
-    _solve(cp.Problem(cp.Minimize(fit + alpha * value), constraints))
-    answer = np.maximum(x.value, 0) if constraints else x.value
+    if alpha >= largest:  # zero, which the solver would only come near
+        answer = np.zeros(x.shape, dtype=y.dtype)
+    else:
+        _solve(cp.Problem(cp.Minimize(fit + alpha * value), constraints))
+        answer = np.maximum(x.value, 0) if constraints else x.value
     residual = y - A @ answer
     gap = float(np.sum(duality_gap(residual, adjoint(A) @ residual, answer, alpha, penalty)))
     at_zero = 0.5 * float(np.sum(np.abs(y) ** 2))
@@ -193,7 +195,7 @@ def bpdn(A: Any, y: Any, sigma: float, *, weights: Any = None) -> np.ndarray:
     import cvxpy as cp
 
     sigma = check_real(sigma, "sigma", low=0)
-    A, y, x, weights, per_A, per_y = _constrained(A, y, weights)
+    A, y, x, weights, per_A, per_y, _ = _constrained(A, y, weights)
     with np.errstate(over="ignore"):
         radius = min(sigma / per_y, 2 * float(np.linalg.norm(y)))  # from there on x is 0
     near = cp.norm(y - A @ x) <= radius if radius > 0 else A @ x == y
@@ -244,19 +246,20 @@ def lasso_constrained(A: Any, y: Any, tau: float, *, weights: Any = None) -> np.
     import cvxpy as cp
 
     tau = check_real(tau, "tau", low=0)
-    given = 1.0 if weights is None else _power(check_array(weights, "weights", ndim=1))
-    A, y, x, weights, per_A, per_y = _constrained(A, y, weights)
+    A, y, x, weights, per_A, per_y, per_weight = _constrained(A, y, weights)
     best = np.linalg.lstsq(A, y, rcond=None)[0]  # more than its norm is as good as no bound
-    bound = min(scaled(tau, per_A, 1, per_y, -1, given, -1), 2 * float(weights @ np.abs(best)))
+    bound = min(scaled(tau, per_A, 1, per_y, -1, per_weight, -1), 2 * float(weights @ np.abs(best)))
     if bound == 0:
         return np.zeros_like(best)
     inside = cp.sum(weights @ cp.abs(x)) <= bound
     _solve(cp.Problem(cp.Minimize(0.5 * cp.sum_squares(y - A @ x)), [inside]))
-    return from_units(np.asarray(x.value), per_y, 1 / per_A, name="x")
+    size = float(weights @ np.abs(x.value))  # the solver keeps the bound to its tolerance alone
+    answer = np.asarray(x.value) * min(bound / size, 1.0) if size > 0 else np.asarray(x.value)
+    return from_units(answer, per_y, 1 / per_A, name="x")
 
 
 def _constrained(A: Any, y: Any, weights: Any) -> Any:
-    """The data, the variable and the weights, all in units, and those of the data."""
+    """The data, the variable and the weights, all in units, and these."""
     import cvxpy as cp
 
     A, y, per_A, per_y = _in_units(A, y)
@@ -266,7 +269,8 @@ def _constrained(A: Any, y: Any, weights: Any) -> Any:
     weights = np.ones(A.shape[1]) if weights is None else checked_weights(weights)
     if weights.size != A.shape[1]:
         raise ValueError(f"weights has {weights.size} entries for {A.shape[1]} columns of A")
-    return A, y, x, to_units(weights, _power(weights)), per_A, per_y
+    per_weight = _power(weights)
+    return A, y, x, to_units(weights, per_weight), per_A, per_y, per_weight
 
 
 def principal_component_pursuit(

@@ -24,6 +24,7 @@ __all__ = ["ReweightedResult", "reweighted_l1"]
 INNER_TOL = 0.1  # of the tolerance: what each of the convex problems may leave
 INNER_ITER = 5000  # of each; what it leaves then is seen in the certificate
 LEAST = 1e-3  # of the largest coefficient: the smallest epsilon that is chosen
+LEAST_WEIGHT = 1e-12  # below, what is large costs nothing in double precision
 
 SHOWN = ("residual", "dual_gap", "infeasibility")
 
@@ -69,6 +70,11 @@ class _Round(NamedTuple):
         size = np.abs(self.x)
         if self.epsilon == 0:  # the first solution is zero
             return np.ones_like(size)
+        if self.epsilon < LEAST_WEIGHT * size.max():
+            raise ValueError(
+                f"epsilon={self.epsilon:.3g} cannot be told from 0 beside coefficients of up to "
+                f"{size.max():.3g}; give a larger one"
+            )
         return (self.epsilon / (self.epsilon + size)).astype(size.dtype, copy=False)
 
     @property
@@ -174,7 +180,7 @@ def reweighted_l1(
     if alpha is None and alpha_ratio is None:
         form = _Within.from_arguments(A, y, 0.0 if sigma is None else sigma, tol)
     else:
-        check_unused("the form with an alpha", sigma=sigma)
+        check_unused("the form with alpha or alpha_ratio", sigma=sigma)
         form = _Penalized.from_arguments(A, y, alpha, alpha_ratio, tol)
     last, ending = run(
         _rounds(form, epsilon),

@@ -56,7 +56,6 @@ OPEN = frozenset(
         "solvers.reference.lasso_constrained",
         "solvers.reference.principal_component_pursuit",
         "solvers.reference.stable_pcp",
-        "datasets.load_digits_network",
         "KSVD",
         "KSVD.transform",
         "KSVD.inverse_transform",
@@ -98,7 +97,6 @@ OPEN = frozenset(
         "layers.frontier",
         "layers.distill",
         "layers.Calibration.update",
-        "images.denoise",
         "images.inpaint",
     )
 )

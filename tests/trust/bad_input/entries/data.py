@@ -53,7 +53,7 @@ ENTRIES = [
                  "random_state": 0, "dtype": Thing(none=True)}),
     entry("datasets.shepp_logan", GENERATORS, given={"n": Count(value=6, low=2)}),
     entry("datasets.radial_lines", GENERATORS,
-          given={"shape": Thing(value=(6, 7)), "n_lines": Count(value=3, high=42)}),
+          given={"shape": Thing(value=(6, 7)), "n_lines": Count(value=3)}),
     entry("datasets.load_digits_network", GENERATORS, given={"cache": Flag(), "random_state": 0},
           answers=lambda found: {"accuracy": found.accuracy}),
     entry("datasets.digits_network_predict", GENERATORS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -75,11 +76,13 @@ def estimator(
 def method(name: str, of: Entry, data: Mapping[str, Argument], **options: Any) -> Entry:
     """A method of what the ordinary arguments fit."""
     fitted = functools.cache(lambda: of.call(**_values(of)))
+    # What goes on learning starts from the same each time.
+    begun = (lambda: copy.deepcopy(fitted())) if name == "partial_fit" else fitted
     options.setdefault("answers", itself)
     full = f"{of.covers}.{name}"
     return Entry(
         name=of.name.replace(of.covers, full), room=ROOM, covers=full, arguments=dict(data),
-        call=lambda **arguments: getattr(fitted(), name)(**arguments),
+        call=lambda **arguments: getattr(begun(), name)(**arguments),
         sklearn=True, aliases=WORDS, **options,
     )  # fmt: skip
 
@@ -199,7 +202,7 @@ CONVOLUTIONAL = estimator(
 IMAGERS = [
     CONVOLUTIONAL,
     method("transform", CONVOLUTIONAL, rows(IMAGES, None), rtol=1e-3),
-    method("inverse_transform", CONVOLUTIONAL, codes_of("", (3, 72))),
+    method("inverse_transform", CONVOLUTIONAL, rows(rng.standard_normal((3, 72)))),
 ]
 
 SENSING = estimator(
@@ -232,7 +235,7 @@ ONLINE_ROBUST = estimator(
      "sigma": Number(low=0, none=True), "n_outliers": Count(low=0, none=True),
      "forgetting": Number(low=0, high=1, open_low=True, none=True), "batch_size": Count(none=True),
      "transform_alpha": Number(low=0, open_low=True, none=True), "tol": Number(low=0, none=True),
-     "max_iter": Limit(none=True)},
+     "max_iter": Limit(value=60, none=True)},
     samples(CORRUPTED, {"components_": 0}), ("components_",), rtol=1e-3, branching=True,
 )  # fmt: skip
 PROJECTED = {"rtol": 1e-3}
@@ -244,7 +247,7 @@ SPLITTERS = [
     method("transform", ROBUST, rows(CORRUPTED, None), **PROJECTED),
     method("decompose", ROBUST, rows(CORRUPTED, None), **PROJECTED),
     method("score_samples", ROBUST, rows(CORRUPTED, None), **PROJECTED),
-    method("inverse_transform", ONLINE_ROBUST, rows(rng.standard_normal((3, 2)))),
+    method("inverse_transform", ONLINE_ROBUST, codes_of("", (3, 2))),
 ]  # fmt: skip
 
 COMPLETION = estimator(

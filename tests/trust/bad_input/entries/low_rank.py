@@ -64,7 +64,7 @@ ENTRIES = [
            n_outliers=Count(value=8, low=0, high=80)),
     robust("online_robust_pca", None, _without=("weights",),
            rank=Count(value=2, high=8, none=True), state=Thing(none=True),
-           forgetting=Number(low=0, high=1, open_low=True, none=True)),
+           forgetting=Number(low=0, high=1, open_low=True, none=True), max_iter=60),
     entry("solvers.robust_projection", ROOM,
           given={"X": Data(value=X, degrees={"z": 1, "x": 1}, along={"alpha": 1}, grows=(0,)),
                  "components": Data(value=V, constrained=True, empty=True, grows=()),
