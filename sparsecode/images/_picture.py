@@ -59,7 +59,9 @@ class Picture(NamedTuple):
 def checked_mask(mask: Any, shape: tuple[int, int], name: str) -> np.ndarray:
     mask = as_array(without_mask(mask, "mask"), "mask")
     if mask.shape != shape:
-        raise ValueError(f"mask has shape {mask.shape}; it has to be that of {name}, {shape}")
+        raise ValueError(
+            f"mask has shape {mask.shape}; it has to be that of the picture, {shape}, as {name} is"
+        )
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
         raise ValueError("mask has to be True or 1 where a pixel is missing, else False or 0")
     mask = mask.astype(bool)
