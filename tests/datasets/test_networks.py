@@ -316,6 +316,6 @@ def test_another_seed_or_version_has_another_file(kept, monkeypatch, trainings):
 
 def test_what_exceeds_single_precision_is_refused(digits) -> None:
     with pytest.raises(ValueError, match=r"exceeds the range of float32.*rescale X"):
-        digits_network_predict(digits.network, 1e300 * digits.X_test)
+        digits_network_predict(digits.network, 1e300 * digits.X_test.astype(float))
     with pytest.raises(TypeError, match="network has to be a mapping"):
         digits_network_predict(3.5, digits.X_test)

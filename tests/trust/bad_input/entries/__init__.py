@@ -37,7 +37,6 @@ OPEN = frozenset(
     for name in (
         "solvers.reweighted_l1",
         "solvers.reweighted_l1, sigma",
-        "solvers.total_variation, sigma",
         "layers.factorize, dense",
         "layers.factorize, low_rank",
         "layers.factorize, sparse",
