@@ -35,8 +35,6 @@ REGISTRY = {
 OPEN = frozenset(
     f"sparsecode.{name}"
     for name in (
-        "solvers.reweighted_l1",
-        "solvers.reweighted_l1, sigma",
         "layers.factorize, dense",
         "layers.factorize, low_rank",
         "layers.factorize, sparse",
