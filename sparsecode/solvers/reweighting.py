@@ -180,7 +180,7 @@ def reweighted_l1(
     if alpha is None and alpha_ratio is None:
         form = _Within.from_arguments(A, y, 0.0 if sigma is None else sigma, tol)
     else:
-        check_unused("the form with alpha or alpha_ratio", sigma=sigma)
+        check_unused("the form with an alpha or alpha_ratio", sigma=sigma)
         form = _Penalized.from_arguments(A, y, alpha, alpha_ratio, tol)
     last, ending = run(
         _rounds(form, epsilon),
