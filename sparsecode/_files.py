@@ -17,6 +17,17 @@ from sparsecode._locks import beside, lock
 JSON_LIMIT = 100_000_000  # bytes; the limit safetensors sets for its header
 
 
+def check_path(path: Any, name: str = "path") -> Path:
+    """The path that a string or path-like names, or an error that names the argument."""
+    try:
+        text = os.fsdecode(path)
+    except TypeError as error:
+        raise TypeError(f"{name} has to be a string or pathlib.Path, got {path!r}") from error
+    if not text or "\0" in text:
+        raise ValueError(f"{name} has to name a file or folder, got {path!r}")
+    return Path(text)
+
+
 def atomic_write(
     path: str | os.PathLike[str],
     write_to: Callable[[BinaryIO], None],
@@ -139,7 +150,7 @@ def _told(error: BaseException, path: str | os.PathLike[str], folder: Path) -> B
 def writable_target(path: str | os.PathLike[str]) -> Path:
     """The real file that `path` names, once it is known that a file can be written there."""
     try:
-        target = Path(path).resolve()
+        target = check_path(path).resolve()
     except RuntimeError as error:  # Python 3.11 and 3.12 on a loop of symbolic links
         raise OSError(f"cannot write {path}: its symbolic links form a loop") from error
     if target.is_dir():

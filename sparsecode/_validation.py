@@ -6,7 +6,7 @@ A message says what is wrong, which argument, what was given and what would work
 from __future__ import annotations
 
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -351,6 +351,29 @@ def check_bool(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} has to be True or False, got {value!r}")
     return bool(value)
+
+
+def check_string(value: Any, name: str) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} has to be a string, got {value!r}")
+    return value
+
+
+def check_strings(value: Any, name: str) -> Sequence[str]:
+    """A sequence of strings, and not just one."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise TypeError(f"{name} has to be a sequence of strings, got {value!r}")
+    for each in value:
+        check_string(each, f"an entry of {name}")
+    return value
+
+
+def check_mapping(value: Any, name: str, of: str) -> Mapping[Any, Any]:
+    """A mapping; `of` says of what to what."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} has to be a mapping of {of}, got {type(value).__name__}")
+    return value
 
 
 def check_option(value: Any, name: str, options: Collection[str]) -> str:

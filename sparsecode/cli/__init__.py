@@ -74,6 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     sparsecode ...
     0
     """
+    if argv is not None and (
+        isinstance(argv, str)
+        or not isinstance(argv, Sequence)
+        or not all(isinstance(word, str) for word in argv)
+    ):
+        raise TypeError(f"argv has to be a sequence of strings, got {argv!r}")
     parser = _parser()
     try:
         args = parser.parse_args(argv)

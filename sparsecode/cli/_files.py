@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import filecmp
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,13 @@ def write_unless_other(
             f"{path} exists, and is not what an interrupted run of this command wrote; "
             "add --force to replace it, or use another name"
         )
+
+
+def path_name(word: str) -> str:
+    """A word of the command line that can be the name of a file."""
+    if not word.strip() or "\0" in word:
+        raise argparse.ArgumentTypeError(f"has to name a file, got {word!r}")
+    return word
 
 
 def check_files(inputs: Sequence[str], outputs: Sequence[str], *, force: bool) -> None:

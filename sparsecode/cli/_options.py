@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from sparsecode.cli._files import path_name
+
 
 def add_choice_of_layers(parser: argparse.ArgumentParser) -> None:
     """Methods, calibration, which layers, and how the work is done."""
@@ -16,6 +18,7 @@ def add_choice_of_layers(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--calibration",
+        type=path_name,
         metavar="FILE",
         help=".npz with the inputs of layers by the layers' names, each (n_samples, n_inputs); or "
         "with the inputs of an .onnx model by their names, which is then run",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sparsecode.cli._files import (
     check_formats,
     claimed_files,
+    path_name,
     read_any,
     read_moments,
     write_unless_other,
@@ -32,8 +33,12 @@ def add_parser(commands: Any) -> None:
         "outputs of its layers.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="IN", help="the network, .safetensors, .npz or .onnx")
-    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the file to write")
+    parser.add_argument(
+        "input", type=path_name, metavar="IN", help="the network, .safetensors, .npz or .onnx"
+    )
+    parser.add_argument(
+        "-o", "--output", type=path_name, metavar="OUT", required=True, help="the file to write"
+    )
     parser.add_argument(
         "--budget",
         metavar="SIZE",
@@ -49,17 +54,24 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--recipe",
+        type=path_name,
         metavar="FILE",
         help=".toml with budget, methods and rules for layers, or the .json record of a "
         "compression, which makes the same one again",
     )
     add_choice_of_layers(parser)
     parser.add_argument(
-        "--heldout", metavar="FILE", help="other inputs, which only the reported errors look at"
+        "--heldout",
+        type=path_name,
+        metavar="FILE",
+        help="other inputs, which only the reported errors look at",
     )
-    parser.add_argument("--report", metavar="FILE", help="also write an HTML report")
+    parser.add_argument(
+        "--report", type=path_name, metavar="FILE", help="also write an HTML report"
+    )
     parser.add_argument(
         "--manifest",
+        type=path_name,
         metavar="FILE",
         help="the record: hashes, versions, recipe, bits and errors; OUT.manifest.json by default",
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import check_formats, claimed_files
+from sparsecode.cli._files import check_formats, claimed_files, path_name
 from sparsecode.cli._terminal import Progress, say
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def add_parser(commands: Any) -> None:
         "memory.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="M.npy", help="the matrix, as numpy.save writes it")
     parser.add_argument(
-        "-o", "--output", metavar="OUT.npz", required=True, help="the file to write"
+        "input", type=path_name, metavar="M.npy", help="the matrix, as numpy.save writes it"
+    )
+    parser.add_argument(
+        "-o", "--output", type=path_name, metavar="OUT.npz", required=True, help="the file to write"
     )
     parser.add_argument(
         "--method",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sparsecode.cli._files import check_formats, claimed_files, read_any
+from sparsecode.cli._files import check_formats, claimed_files, path_name, read_any
 from sparsecode.cli._terminal import say
 
 
@@ -19,8 +19,12 @@ def add_parser(commands: Any) -> None:
         "that was an .onnx model as that model again, or its tensors as .safetensors or .npz.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="SMALL", help="what `sparsecode compress` wrote")
-    parser.add_argument("-o", "--output", metavar="DENSE", required=True, help="the file to write")
+    parser.add_argument(
+        "input", type=path_name, metavar="SMALL", help="what `sparsecode compress` wrote"
+    )
+    parser.add_argument(
+        "-o", "--output", type=path_name, metavar="DENSE", required=True, help="the file to write"
+    )
     parser.add_argument(
         "--factored",
         action="store_true",

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import claimed_files, read_any, read_moments
+from sparsecode.cli._files import claimed_files, path_name, read_any, read_moments
 from sparsecode.cli._options import add_choice_of_layers, check_methods
 from sparsecode.cli._terminal import Progress, print_table, say
 
@@ -27,9 +27,16 @@ def add_parser(commands: Any) -> None:
         "least at equal bits.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="IN", help="the network, .safetensors, .npz or .onnx")
     parser.add_argument(
-        "-o", "--output", metavar="HTML", required=True, help="the page to write, .html"
+        "input", type=path_name, metavar="IN", help="the network, .safetensors, .npz or .onnx"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=path_name,
+        metavar="HTML",
+        required=True,
+        help="the page to write, .html",
     )
     add_choice_of_layers(parser)
     parser.set_defaults(run=run)

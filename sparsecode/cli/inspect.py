@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sparsecode._text import printable
-from sparsecode.cli._files import check_files, read_any
+from sparsecode.cli._files import check_files, path_name, read_any
 from sparsecode.cli._terminal import Progress, print_table, say
 from sparsecode.cli.compress import print_report
 
@@ -31,7 +31,9 @@ def add_parser(commands: Any) -> None:
         "of few large entries). For a compressed network: its report.",
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="FILE", help="the network, .safetensors, .npz or .onnx")
+    parser.add_argument(
+        "input", type=path_name, metavar="FILE", help="the network, .safetensors, .npz or .onnx"
+    )
     parser.add_argument(
         "--orientation",
         choices=("out_in", "in_out"),

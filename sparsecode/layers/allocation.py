@@ -2,10 +2,13 @@ r"""Bits over layers: one choice a layer, the least total error within a budget.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from sparsecode._validation import check_int, check_real
 
 __all__ = ["Allocation", "Choice", "allocate", "allocate_within_error"]
 
@@ -62,6 +65,8 @@ def allocate(choices: Sequence[Sequence[Choice]], budget: int) -> Allocation:
     ValueError
         If even the cheapest choices exceed the budget, a layer has no choice, or a choice has
         negative bits or an error that is negative or NaN.
+    TypeError
+        If `choices` is not a sequence of sequences of Choice, or `budget` no integer.
 
     References
     ----------
@@ -75,6 +80,7 @@ def allocate(choices: Sequence[Sequence[Choice]], budget: int) -> Allocation:
     (1, 1)
     """
     _check(choices)
+    budget = check_int(budget, "budget", low=-sys.maxsize)  # too small a one is told below
     layers = [_undominated(layer) for layer in choices]
     cheapest = sum(layer[0][1].bits for layer in layers)
     if cheapest > budget:
@@ -116,6 +122,8 @@ def allocate_within_error(choices: Sequence[Sequence[Choice]], max_error: float)
     ------
     ValueError
         If even the best choices exceed the error, or `choices` are not as for `allocate`.
+    TypeError
+        As for `allocate`; `max_error` has to be a real number.
 
     Examples
     --------
@@ -125,6 +133,7 @@ def allocate_within_error(choices: Sequence[Sequence[Choice]], max_error: float)
     60
     """
     _check(choices)
+    max_error = check_real(max_error, "max_error", low=0)
     layers = [_undominated(layer) for layer in choices]
     best = sum(layer[-1][1].error for layer in layers)
     if not best <= max_error:
@@ -151,7 +160,12 @@ def allocate_within_error(choices: Sequence[Sequence[Choice]], max_error: float)
 
 
 def _check(choices: Sequence[Sequence[Choice]]) -> None:
+    wanted = "has to be a sequence of Choice(bits, error)"
+    if not isinstance(choices, Sequence) or isinstance(choices, str):
+        raise TypeError(f"choices {wanted} for each layer, got {choices!r}")
     for index, layer in enumerate(choices):
+        if not isinstance(layer, Sequence) or not all(isinstance(c, Choice) for c in layer):
+            raise TypeError(f"choices[{index}] {wanted}, got {layer!r}")
         if not layer:
             raise ValueError(f"choices[{index}] is empty; a layer needs at least one choice")
         for choice in layer:

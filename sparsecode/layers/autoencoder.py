@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import scipy.sparse as sp
 
+from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_array, check_int, check_option
 from sparsecode.layers.reencoding import certified, coded
 
@@ -151,6 +153,12 @@ class SparseAutoencoder:
 
     def decode(self, codes: Any) -> np.ndarray:
         """The activations that codes stand for."""
+        codes = check_array(codes.toarray() if sp.issparse(codes) else codes, "codes")
+        if codes.shape[1] != len(self.dictionary):
+            raise ValueError(
+                f"codes has {codes.shape[1]} columns; the autoencoder has {len(self.dictionary)} "
+                "atoms"
+            )
         return codes @ self.dictionary + self.bias
 
 
@@ -195,6 +203,8 @@ def compare_encoders(
     ------
     ValueError
         If shapes do not fit, or an algorithm is not one of these.
+    TypeError
+        If `autoencoder` is no `SparseAutoencoder`, or `algorithms` no sequence of names.
 
     Examples
     --------
@@ -209,6 +219,13 @@ def compare_encoders(
     ['own encoder', 'omp', 'gradient_pursuit', 'lars']
     """
     X = check_array(X, "X")
+    if not isinstance(autoencoder, SparseAutoencoder):
+        raise TypeError(
+            f"autoencoder has to be a SparseAutoencoder, got {type(autoencoder).__name__}"
+        )
+    if isinstance(algorithms, str) or not isinstance(algorithms, Sequence):
+        raise TypeError(f"algorithms has to be a sequence of names, got {algorithms!r}")
+    n_threads = check_n_threads(n_threads)
     for name in algorithms:
         check_option(name, "algorithms", AT_EQUAL_SPARSITY)
     own, D, bias = autoencoder.encode(X), autoencoder.dictionary, autoencoder.bias

@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsecode._dask import is_dask, reduce_rows, row_blocks
 from sparsecode._memory import check_fits
-from sparsecode._validation import check_array
+from sparsecode._validation import check_array, check_int
 from sparsecode.layers.network import Network, as_network
 from sparsecode.layers.patterns import near_misses
 
@@ -117,8 +117,7 @@ class Calibration:
         TypeError
             `name` is no string, or `X` is sparse.
         """
-        if not isinstance(name, str):
-            raise TypeError(f"the name of a layer has to be a string, got {name!r}")
+        _check_name(name)
         if is_dask(X):
             self.merge(_of_blocks(name, X))
             return
@@ -158,6 +157,8 @@ class Calibration:
         >>> one.gram("fc")
         array([[5.]])
         """
+        if not isinstance(other, Calibration):
+            raise TypeError(f"other has to be a Calibration, got {type(other).__name__}")
         for name, theirs in other._moments.items():
             if name in self and self._moments[name].total.shape != theirs.total.shape:
                 raise ValueError(
@@ -203,7 +204,7 @@ class Calibration:
 
     def leave_out(self, name: str, n: int) -> None:
         """Note that `n` more inputs of a layer were there, of which the others are a sample."""
-        if n:
+        if check_int(n, "n", low=0):
             self._moment(name).n_left_out += n
 
     @property
@@ -247,6 +248,7 @@ class Calibration:
         check_widths(network, {name: len(m.total) for name, m in self._moments.items()})
 
     def _moment(self, name: str) -> _Moment:
+        _check_name(name)
         if name not in self._moments:
             raise ValueError(f"there are no inputs of {name!r}{near_misses(name, self.names)}")
         return self._moments[name]
@@ -269,6 +271,24 @@ def check_widths(network: Network | Mapping[str, np.ndarray], widths: Mapping[st
             f"calibration: the inputs of {name!r} have {width} columns, but the layer takes "
             f"{layer.n_inputs} inputs and gives {layer.n_outputs} outputs{hint}"
         )
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a layer has to be a string, got {name!r}")
+
+
+def check_moments(network: Network, **given: Calibration | None) -> None:
+    """Each named argument that is given fits the network, or an error says what it is instead."""
+    for name, moments in given.items():
+        if moments is None:
+            continue
+        if not isinstance(moments, Calibration):
+            raise TypeError(
+                f"{name} has to be a Calibration, got {type(moments).__name__}; "
+                "Calibration.from_arrays makes one of a mapping of inputs"
+            )
+        moments.check(network)
 
 
 def _of_blocks(name: str, X: Any) -> Calibration:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sparsecode._files import check_path
 from sparsecode._threads import check_n_threads
-from sparsecode._validation import check_bool, check_unused, draw_seed
-from sparsecode.layers.calibration import Calibration
+from sparsecode._validation import check_bool, check_callable, check_string, check_unused, draw_seed
+from sparsecode.layers.calibration import Calibration, check_moments
 from sparsecode.layers.checkpoint import Checkpoint
 from sparsecode.layers.compressed import (
     METADATA_KEY,
@@ -151,14 +152,17 @@ def compress(
         rules=rules,
     )
     keep_failed = check_bool(keep_failed, "keep_failed")
+    n_threads = check_n_threads(n_threads)
+    check_callable(progress, "progress")
+    store = None if checkpoint is None else Checkpoint(check_path(checkpoint, "checkpoint"))
     todo = plans(_select(network, include, exclude), recipe)
-    _check_moments(network, calibration=calibration, heldout=heldout)
-    file_size(suffix, network, network.metadata)  # what cannot be stored is refused before the work
+    check_moments(network, calibration=calibration, heldout=heldout)
+    file_size(
+        check_string(suffix, "suffix"), network, network.metadata
+    )  # what cannot be stored is refused before the work
     jobs = _Jobs(network, todo, calibration, recipe)
-    store = None if checkpoint is None else Checkpoint(checkpoint)
-
     search = Search(network, todo, suffix, budget=share, max_error=max_error)
-    n_threads, counter = check_n_threads(n_threads), _Counter(progress, store)
+    counter = _Counter(progress, store)
     failures: dict[str, str] = {}
     for stage in search.stages():
         alike = _alike(stage.tasks, 2 if stage.rough else 3)  # in rough fits widths share much
@@ -203,18 +207,6 @@ def _select(
             "the network has no layer to compress: no 2-D floating array and no convolution"
         )
     return layers
-
-
-def _check_moments(network: Network, **given: Calibration | None) -> None:
-    for name, moments in given.items():
-        if moments is None:
-            continue
-        if not isinstance(moments, Calibration):
-            raise TypeError(
-                f"{name} has to be a Calibration, got {type(moments).__name__}; "
-                "Calibration.from_arrays makes one of a mapping of inputs"
-            )
-        moments.check(network)
 
 
 def _gram(calibration: Calibration | None, plan: Plan) -> np.ndarray | None:

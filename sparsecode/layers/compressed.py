@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsecode import __version__
-from sparsecode._files import refuse_same_file
+from sparsecode._files import check_path, refuse_same_file
+from sparsecode._validation import check_string
 from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.factored import check_factored
 from sparsecode.layers.factorizations import Bits, Factorization
@@ -112,7 +112,8 @@ class CompressedNetwork:
     def predicted_bytes(self, suffix: str | None = None) -> int:
         """The exact size of the file that `write` would write, in this format or another."""
         arrays, metadata = self._packed()
-        return file_size(suffix or self.suffix, arrays, metadata)
+        suffix = self.suffix if suffix is None else check_string(suffix, "suffix")
+        return file_size(suffix, arrays, metadata)
 
     def to_dense(self) -> Network:
         """The network under its original names, shapes and dtypes, as stock tools load it."""
@@ -157,6 +158,7 @@ class CompressedNetwork:
         OSError
             If the file cannot be written.
         """
+        path = check_path(path)
         if self.network.source is not None:
             refuse_same_file(self.network.source, path)
         write_tensors(path, *self._packed())
@@ -185,8 +187,9 @@ class CompressedNetwork:
         OSError
             If the file cannot be written.
         """
-        if Path(path).suffix.lower() != MODEL:
-            raise ValueError(f"{path} has to end in .onnx")
+        path = check_path(path)
+        if path.suffix.lower() != MODEL:
+            raise ValueError(f"path has to end in .onnx, got {path}")
         dense = self.to_dense()
         if not check_factored(factored) or self.network.graph is None:
             return dense.write(path)

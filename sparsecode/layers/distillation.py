@@ -14,7 +14,8 @@ import scipy.linalg
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from sparsecode._validation import check_array, check_int, check_real
+from sparsecode._scaling import from_units, magnitude, to_units, unit_of
+from sparsecode._validation import check_array, check_gram, check_int, check_real
 from sparsecode.solvers import Result, Status
 from sparsecode.solvers._run import as_history, warn_not_converged
 
@@ -52,7 +53,8 @@ def match_outputs(W: Any, cross: Any, gram: Any, *, damping: float = 1e-6) -> np
     Raises
     ------
     ValueError
-        If shapes do not fit, an entry is NaN or infinite, or `damping` is not positive.
+        If shapes do not fit, an entry is NaN or infinite, `gram` is no second moment, or `damping`
+        is not positive.
 
     Examples
     --------
@@ -68,18 +70,45 @@ def match_outputs(W: Any, cross: Any, gram: Any, *, damping: float = 1e-6) -> np
     """
     W = check_array(W, "W").astype(np.float64)
     n_inputs = W.shape[1]
-    moments = {"cross": check_array(cross, "cross"), "gram": check_array(gram, "gram")}
-    for name, moment in moments.items():
-        if moment.shape != (n_inputs, n_inputs):
-            raise ValueError(f"{name} has shape {moment.shape}; the layer has {n_inputs} inputs")
+    C, H = check_array(cross, "cross").astype(np.float64), check_gram(gram, n_inputs)
+    if C.shape != H.shape:
+        raise ValueError(f"cross has shape {C.shape}; the layer has {n_inputs} inputs")
     share = check_real(damping, "damping", low=0, open_low=True)
-    C, H = (moment.astype(np.float64) for moment in moments.values())
+    unit, size = unit_of(magnitude(W), W.dtype), unit_of(magnitude(H), H.dtype)
+    H = to_units(H, size)
     mean = float(np.trace(H)) / n_inputs
     if mean <= 0:  # the student sees nothing
         return W
-    ridge = share * np.eye(n_inputs)
-    damped = scipy.linalg.cho_factor(H / mean + ridge, check_finite=False)
-    return scipy.linalg.cho_solve(damped, (W @ (C / mean + ridge)).T, check_finite=False).T
+    H = H / mean
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = to_units(W, unit) @ (to_units(C, size) / mean - H)
+        V = to_units(W, unit) + _without_moment(moved, H, share)
+    if not np.all(np.isfinite(V)):
+        raise ValueError(
+            "cross is so large beside gram that the weights exceed the range of float64; rescale "
+            "both alike, or raise damping"
+        )
+    return from_units(V, unit, name="the matched weights")
+
+
+def _without_moment(B: np.ndarray, H: np.ndarray, share: float) -> np.ndarray:
+    """``B (H + share I)^-1``, and nothing in directions that cannot be told from none of `H`."""
+    eps = np.finfo(np.float64).eps
+    if share > len(H) ** 2 * eps:  # rounding cannot make that singular
+        try:
+            damped = scipy.linalg.cho_factor(H + share * np.eye(len(H)), check_finite=False)
+            return scipy.linalg.cho_solve(damped, B.T, check_finite=False).T
+        except np.linalg.LinAlgError:
+            pass  # a negative eigenvalue: how large it is is seen below
+    values, Q = np.linalg.eigh(H)
+    if values[0] < -1e-6 * values[-1]:
+        raise ValueError(
+            "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the "
+            "layer's inputs"
+        )
+    damped = np.maximum(values, 0) + share
+    kept = damped > len(H) * eps * damped[-1]
+    return (B @ Q[:, kept] / damped[kept]) @ Q[:, kept].T
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

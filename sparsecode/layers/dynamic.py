@@ -100,8 +100,8 @@ def quantize_dynamic(X: Any, *, bits: int = 8, symmetric: bool = True) -> Quanti
     """
     check_int(bits, "bits", low=2, high=MOST_BITS)
     check_bool(symmetric, "symmetric")
-    given = np.asarray(X).dtype
-    X = check_array(X, "X")
+    given, X = X, check_array(X, "X")
+    given = np.asarray(given).dtype
     dtype = given.newbyteorder("=") if given.name in ("float16", "bfloat16") else X.dtype
     # Each row in a unit of its own: no scale is then rounded more than others, or overflows.
     exponents = np.frexp(np.abs(X).max(axis=1, initial=0))[1]

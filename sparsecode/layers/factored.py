@@ -98,7 +98,9 @@ def _after(part: Expression, strides: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_factored(factored: bool | str) -> bool | str:
     """True for where there is less work in it, "all" for everywhere, False for nowhere."""
-    return factored if factored == "all" else check_bool(factored, "factored")
+    if isinstance(factored, str) and factored == "all":
+        return factored
+    return check_bool(factored, "factored")
 
 
 def expression(

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsecode._threads import check_n_threads
-from sparsecode._validation import check_real, check_unused, draw_seed
-from sparsecode.layers.calibration import Calibration
+from sparsecode._validation import (
+    check_array,
+    check_callable,
+    check_real,
+    check_unused,
+    draw_seed,
+    without_mask,
+)
+from sparsecode.layers.calibration import Calibration, check_moments
 from sparsecode.layers.factorizations import FAMILIES
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.network import Network, as_network
+from sparsecode.layers.patterns import check_patterns
 from sparsecode.layers.pricing import Failure, Job, as_task, priced
 from sparsecode.layers.recipe import check_methods
 
@@ -60,6 +68,7 @@ class Frontier:
 
     def best(self, share: float) -> FrontierPoint | None:
         """The form of the least error that takes at most a share of the bits; None if none does."""
+        check_real(share, "share", low=0)
         fitting = [point for point in self.points if point.share <= share]
         return min(fitting, key=lambda point: point.error, default=None)
 
@@ -142,20 +151,25 @@ def frontier(
     >>> front.best(0.5).method
     'low_rank'
     """
-    chosen, seed = check_methods(methods), draw_seed(random_state)
+    families, seed = check_methods(methods), draw_seed(random_state)
+    if isinstance(shares, str) or not isinstance(shares, Iterable):
+        raise TypeError(f"shares has to be a sequence of numbers in (0, 1], got {shares!r}")
     shares = [check_real(share, "shares", low=0, high=1, open_low=True) for share in shares]
+    n_threads = check_n_threads(n_threads)
+    check_callable(progress, "progress")
     if isinstance(W, Network | Mapping):
         check_unused("frontier of a network", gram=gram)
         network = as_network(W)
-        if calibration is not None:
-            calibration.check(network)
+        check_moments(network, calibration=calibration)
         found = network.select(include, exclude)
         weights = {layer.name: network.weight(layer) for layer in found}
         grams = {layer.name: _moment(calibration, layer) for layer in found}
     else:
-        given = {"calibration": calibration, "include": include or None, "exclude": exclude or None}
-        check_unused("frontier of one layer", **given)
-        weights, grams = {"": np.asarray(W)}, {"": gram}
+        chosen = {"include": include, "exclude": exclude}
+        patterns = {name: check_patterns(name, given) or None for name, given in chosen.items()}
+        check_unused("frontier of one layer", calibration=calibration, **patterns)
+        check_array(W, "W")
+        weights, grams = {"": np.asarray(without_mask(W, "W"))}, {"": gram}
     if all(moment is None for moment in grams.values()):
         check_unused("frontier without moments", damping=damping)
     jobs = [
@@ -172,7 +186,7 @@ def frontier(
             rough=True,
         )
         for name, weight in weights.items()
-        for method in chosen
+        for method in families
     ]
     done = [0]
 
@@ -181,7 +195,7 @@ def frontier(
         if progress is not None:
             progress(done[0], len(jobs))
 
-    answers = priced(jobs, check_n_threads(n_threads), lambda job: None, count)
+    answers = priced(jobs, n_threads, lambda job: None, count)
     points: dict[str, list[FrontierPoint]] = {name: [] for name in weights}
     for answer in answers:
         if isinstance(answer, Failure):

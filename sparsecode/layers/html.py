@@ -11,8 +11,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sparsecode import __version__
-from sparsecode._files import atomic_write
+from sparsecode._files import atomic_write, check_path
 from sparsecode._text import printable
+from sparsecode._validation import check_string, check_strings
 from sparsecode.layers.report import CompressionReport, is_numeric
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def png(figure: Figure) -> bytes:
     >>> png(Figure(figsize=(1, 1)))[1:4]
     b'PNG'
     """
+    if not hasattr(figure, "savefig"):
+        raise TypeError(f"figure has to be a matplotlib Figure, got {type(figure).__name__}")
     file = io.BytesIO()
     # Without the name and version of the software equal figures are equal files.
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
@@ -133,6 +136,13 @@ def render_page(
     >>> "&lt;w&gt;" in page
     True
     """
+    check_string(title, "title")
+    for name, texts in {"summary": summary, "findings": findings, "commands": commands}.items():
+        check_strings(texts, name)
+    if not isinstance(table, Table):
+        raise TypeError(f"table has to be a Table, got {type(table).__name__}")
+    if not isinstance(pictures, Sequence) or not all(isinstance(p, Picture) for p in pictures):
+        raise TypeError(f"pictures has to be a sequence of Picture, got {pictures!r}")
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -181,6 +191,8 @@ def report_page(report: CompressionReport, title: str) -> str:
     >>> "64x64" in report_page(small.report, "Eye")
     True
     """
+    if not isinstance(report, CompressionReport):
+        raise TypeError(f"report has to be a CompressionReport, got {type(report).__name__}")
     header, rows = report.table()
     size, errors = report.summary().split("\n")
     asked = (
@@ -265,8 +277,10 @@ def write_page(path: str | os.PathLike[str], page: str) -> None:
     '<!doctype html>'
     """
 
+    path, text = check_path(path), check_string(page, "page").encode()
+
     def write_to(file: BinaryIO) -> None:
-        file.write(page.encode())
+        file.write(text)
 
     atomic_write(path, write_to)
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsecode._validation import check_mapping, check_option, check_string
+
 ORIENTATIONS = ("out_in", "in_out")
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
@@ -124,6 +126,15 @@ class Layout:
     orientation: str = "out_in"
     declared: Mapping[str, Stored] | None = None
     left_alone: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_option(self.orientation, "orientation", ORIENTATIONS)
+        if self.declared is not None:
+            check_mapping(self.declared, "declared", "names to Stored")
+            if odd := [how for how in self.declared.values() if not isinstance(how, Stored)]:
+                raise TypeError(f"declared has to map names to Stored, got {odd[0]!r}")
+        for reason in check_mapping(self.left_alone, "left_alone", "names to reasons").values():
+            check_string(reason, "a reason in left_alone")
 
     def stored(self, name: str, shape: tuple[int, ...]) -> Stored | None:
         """How the tensor is stored, if it is a layer by what is declared or by its shape."""

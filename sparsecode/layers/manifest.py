@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsecode import __version__
+from sparsecode._files import check_path
 from sparsecode.layers.compressed import CompressedNetwork
 
 __all__ = ["manifest"]
@@ -59,11 +60,15 @@ def manifest(
     ...     layers.manifest(small, source, output)["layers"][0]["form"]
     'sparse'
     """
-    files = {"input": source, "output": output, **inputs}
+    if not isinstance(small, CompressedNetwork):
+        raise TypeError(f"small has to be a CompressedNetwork, got {type(small).__name__}")
+    given = {"input": check_path(source, "source"), "output": check_path(output, "output")}
+    others = {what: path for what, path in inputs.items() if path is not None}
+    files = given | {what: check_path(path, what) for what, path in others.items()}
     report = small.report
     return {
         "manifest": FORMAT,
-        "files": {what: _file(path) for what, path in files.items() if path is not None},
+        "files": {what: _file(path) for what, path in files.items()},
         "versions": {
             "sparsecode": __version__,
             "python": platform.python_version(),
@@ -94,7 +99,7 @@ def manifest(
     }
 
 
-def _file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _file(path: Path) -> dict[str, Any]:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"name": Path(path).name, "bytes": Path(path).stat().st_size, "sha256": digest}
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsecode._files import refuse_same_file
+from sparsecode._files import check_path, refuse_same_file
+from sparsecode._validation import check_bool, check_mapping, check_string
 from sparsecode.layers.arrays import as_array, fitted, tied_names
 from sparsecode.layers.formats import MODEL, same_bits, write_tensors
 from sparsecode.layers.layout import Layer, Layout
@@ -86,12 +86,16 @@ class Network(Mapping[str, np.ndarray]):
         graph: bytes | None = None,
         module: Any = None,
     ) -> None:
+        check_mapping(tensors, "tensors", "names to arrays")
         self._tensors = {name: as_array(name, tensor) for name, tensor in tensors.items()}
-        self.metadata = dict(metadata or {})
+        self.metadata = _texts(metadata)
         recorded = take_records(self.metadata)
         self._tie(recorded.tied)
+        for given, name, kind in ((layout, "layout", Layout), (graph, "graph", bytes)):
+            if given is not None and not isinstance(given, kind):
+                raise TypeError(f"{name} has to be {kind.__name__} or None, got {given!r}")
         self.layout = recorded.layout(orientation) if layout is None else layout
-        self.source = None if source is None else Path(source)
+        self.source = None if source is None else check_path(source, "source")
         self.graph, self.module = graph, module
         self.layers = self._layers()
 
@@ -153,6 +157,7 @@ class Network(Mapping[str, np.ndarray]):
         ValueError
             No layer has the name; the message says which come near.
         """
+        check_string(name, "name")
         for layer in self.layers:
             if layer.name == name:
                 return layer
@@ -174,7 +179,7 @@ class Network(Mapping[str, np.ndarray]):
         >>> net.weight("kernel").shape
         (3, 4)
         """
-        found = self.layer(layer.name if isinstance(layer, Layer) else layer)
+        found = self.layer(layer.name if isinstance(layer, Layer) else check_string(layer, "layer"))
         return found.stored.matrix(self[found.name])
 
     def with_weights(self, weights: Mapping[str, Any]) -> Network:
@@ -186,7 +191,7 @@ class Network(Mapping[str, np.ndarray]):
             As for `replace`, and for a name that is no layer.
         """
         stored = {}
-        for name, weight in weights.items():
+        for name, weight in check_mapping(weights, "weights", "names to arrays").items():
             layer = self.layer(name)
             matrix = as_array(name, weight)
             if matrix.shape != layer.shape:
@@ -219,7 +224,7 @@ class Network(Mapping[str, np.ndarray]):
         >>> new["w"].dtype, new["b"] is net["b"]
         (dtype('float32'), True)
         """
-        for name in tensors:
+        for name in check_mapping(tensors, "tensors", "names to arrays"):
             if name not in self:
                 raise ValueError(f"the network has no tensor {name!r}{near_misses(name, self)}")
         new: dict[str, np.ndarray] = {}
@@ -293,9 +298,11 @@ class Network(Mapping[str, np.ndarray]):
         OSError
             The file cannot be written.
         """
+        path = check_path(path)
+        check_bool(overwrite_source, "overwrite_source")
         if self.source is not None and not overwrite_source:
             refuse_same_file(self.source, path)
-        if Path(path).suffix.lower() == MODEL:
+        if path.suffix.lower() == MODEL:
             self._write_model(path)
         else:
             records = records_of(self._tensors, self.layers, self.orientation, self.tied)
@@ -317,7 +324,7 @@ class Network(Mapping[str, np.ndarray]):
             found = {
                 layer.name
                 for layer in self.layers
-                if any(matches(pattern, name, argument) for name in self.names_of(layer.name))
+                if any(matches(pattern, name, argument) for name in self._names_of(layer.name))
             }
             if not found:
                 raise ValueError(
@@ -327,7 +334,7 @@ class Network(Mapping[str, np.ndarray]):
             matched |= found
         return matched
 
-    def names_of(self, name: str) -> list[str]:
+    def _names_of(self, name: str) -> list[str]:
         """The name and those that are tied to it."""
         return [name, *(other for other, owner in self.tied.items() if owner == name)]
 
@@ -343,6 +350,14 @@ class Network(Mapping[str, np.ndarray]):
                 "2-D or a convolution, floating, with both sides at least 2"
             )
         return near_misses(name, [layer.name for layer in self.layers])
+
+
+def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    texts = {} if metadata is None else dict(check_mapping(metadata, "metadata", "str to str"))
+    for key, value in texts.items():
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise TypeError(f"metadata has to map strings to strings, got {key!r}: {value!r}")
+    return texts
 
 
 def as_network(network: Network | Mapping[str, Any]) -> Network:

@@ -267,6 +267,7 @@ def priced(
             answers[place] = found
     open_places = [place for place in range(len(jobs)) if place not in answers]
     open_places.sort(key=lambda place: -jobs[place].weight.size)
+    n_jobs = max(1, min(n_jobs, len(open_places)))
     workers = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
     ended = workers(delayed(_numbered)(place, jobs[place]) for place in open_places)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sparsecode._files import check_path
 from sparsecode._validation import check_unused
 from sparsecode.layers.formats import DEFAULT_MAX_BYTES, MODEL, blamed_on, read_tensors
 from sparsecode.layers.network import Network
@@ -54,7 +55,8 @@ def read(
     ...     read(f"{folder}/net.npz")
     Network(1 tensors, 1 layers, 72 bytes)
     """
-    if Path(path).suffix.lower() == MODEL:
+    path = check_path(path)
+    if path.suffix.lower() == MODEL:
         check_unused("an ONNX model, which says what its layers are,", orientation=orientation)
         return _read_onnx(path, max_bytes)
     tensors, metadata = read_tensors(path, max_bytes=max_bytes)

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sparsecode._text import printable
+from sparsecode._validation import check_option, check_string, check_strings
 from sparsecode.layers.allocation import Allocation
 from sparsecode.layers.factorizations import Bits
 
 __all__ = ["CompressionReport", "LayerRow", "text_table"]
+
+ERRORS = ("weight_error", "calibration_error", "heldout_error", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,11 @@ class CompressionReport:
     def mean_error(self, name: str) -> float | None:
         """The mean over the layers of one of a row's errors; None unless all have it.
 
+        Raises
+        ------
+        ValueError
+            `name` is none of a row's errors.
+
         Examples
         --------
         >>> import numpy as np
@@ -96,6 +104,7 @@ class CompressionReport:
         >>> small.report.mean_error("weight_error")
         0.0
         """
+        check_option(name, "name", ERRORS)
         errors = [getattr(row, name) for row in self.rows]
         known = [error for error in errors if error is not None]
         return sum(known) / len(known) if known and len(known) == len(errors) else None
@@ -167,6 +176,7 @@ class CompressionReport:
         """One self-contained page; names in it can do no harm."""
         from sparsecode.layers.html import report_page
 
+        check_string(title, "title")
         return report_page(self, title)
 
     def __str__(self) -> str:
@@ -207,6 +217,12 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     a     1,024
     bc        8
     """
+    check_strings(header, "header")
+    if isinstance(rows, str) or not isinstance(rows, Sequence):
+        raise TypeError(f"rows has to be a sequence of rows, got {rows!r}")
+    for row in rows:
+        if len(check_strings(row, "rows")) != len(header):
+            raise ValueError(f"rows has one of {len(row)} cells beside {len(header)} columns")
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [is_numeric(column[1:]) for column in columns]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sparsecode._validation import check_array, without_mask
 from sparsecode.layers.factorizations import (
     DAMPING,
     Bits,
@@ -142,11 +143,11 @@ def factorize_shared(
     >>> shared.forms[0].dictionary is shared.forms[1].dictionary
     True
     """
-    arrays = [np.asarray(W) for W in Ws]
+    if isinstance(Ws, str | Mapping) or not isinstance(Ws, Iterable):
+        raise TypeError(f"Ws has to be a sequence of arrays, one a layer, got {type(Ws).__name__}")
+    arrays = [_layer(W, f"Ws[{index}]") for index, W in enumerate(Ws)]
     if not arrays:
         raise ValueError("Ws is empty; give at least one layer")
-    if any(W.ndim != 2 for W in arrays):
-        raise ValueError(f"every layer has to be 2-D, got {[W.shape for W in arrays]}")
     if len({(W.shape[1], W.dtype.newbyteorder("=")) for W in arrays}) > 1:
         described = ", ".join(f"{W.shape} {W.dtype}" for W in arrays)
         raise ValueError(f"the layers have to share their inputs and dtype, got {described}")
@@ -162,6 +163,12 @@ def factorize_shared(
             return shared
         # Packed apart, the layers take more padding, and scales where one ends within a group.
         share = max(share - (excess + 1) / size, np.finfo(float).tiny)
+
+
+def _layer(W: Any, name: str) -> np.ndarray:
+    """The weights in their own dtype, once they are such."""
+    check_array(W, name)
+    return np.asarray(without_mask(W, name))
 
 
 def _split(

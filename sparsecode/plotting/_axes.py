@@ -24,7 +24,24 @@ def axes_or_new(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    return check_axes(ax)
+
+
+def check_axes(ax: Any) -> Axes:
+    """Something to draw on."""
+    if not hasattr(ax, "plot") or not hasattr(ax, "figure"):
+        raise TypeError(f"ax has to be matplotlib Axes, got {type(ax).__name__}")
     return ax
+
+
+def check_cmap(cmap: Any) -> Any:
+    """The name of a colour map that there is, or one."""
+    from matplotlib import colormaps
+    from matplotlib.colors import Colormap
+
+    if not isinstance(cmap, Colormap) and not (isinstance(cmap, str) and cmap in colormaps):
+        raise ValueError(f"cmap has to be the name of a colour map of matplotlib, got {cmap!r}")
+    return cmap
 
 
 def styled(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, dict[str, Any]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from sparsecode._validation import check_real
-from sparsecode.plotting._axes import COLORS, add_grid, check_labelled
+from sparsecode.plotting._axes import COLORS, add_grid, check_axes, check_labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,10 @@ class CompressionDisplay:
 
             height = 1.2 + 0.24 * len(self.layers)
             _, ax = plt.subplots(1, 2, figsize=(9, height), layout="constrained", sharey=True)
-        left, right = self.axes_ = tuple(ax)
+        ax = tuple(ax) if isinstance(ax, Iterable) else (ax,)
+        if len(ax) != 2:
+            raise ValueError(f"ax has to be two axes, got {len(ax)}: plt.subplots(1, 2) makes them")
+        left, right = self.axes_ = tuple(map(check_axes, ax))
         self.figure_ = left.figure
         names, places = list(self.layers), range(len(self.layers))
         shares, errors = zip(*self.layers.values(), strict=True)

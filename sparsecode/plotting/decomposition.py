@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_array, check_real
-from sparsecode.plotting._axes import set_integer_ticks
+from sparsecode.plotting._axes import check_axes, check_cmap, set_integer_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,6 +146,7 @@ class DecompositionDisplay:
         """
         if limit is None:
             limit = self._limit()
+        check_cmap(cmap)
         limit = check_real(limit, "limit", low=0, open_low=True)
         # A panel of the matrix's own shape, unless that would be a sliver.
         box = float(np.clip(self.matrix.shape[0] / self.matrix.shape[1], 0.4, 1.8))
@@ -189,6 +190,8 @@ def _three_axes(ax: Sequence[Axes] | None, box: float) -> np.ndarray:
     axes = np.ravel(np.asarray(ax, dtype=object))
     if axes.size != 3:
         raise ValueError(f"ax has to be three axes, got {axes.size}: plt.subplots(1, 3) makes them")
+    for each in axes:
+        check_axes(each)
     return axes
 
 

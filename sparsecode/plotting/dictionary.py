@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_array, check_int
-from sparsecode.plotting._axes import COLORS, axes_or_new
+from sparsecode.plotting._axes import COLORS, axes_or_new, check_cmap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,6 +165,7 @@ class DictionaryDisplay:
         DictionaryDisplay
             Itself, with `ax_`, `figure_` and `image_`.
         """
+        check_cmap(cmap)
         cells = self.patch_shape[:2] if len(self.patch_shape) > 1 else CURVE
         height, width = cells
         n_atoms = self.atoms.shape[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import scipy.linalg
 
-from sparsecode._validation import check_array, check_spectrum
+from sparsecode._validation import check_array, check_bool, check_spectrum
 from sparsecode.plotting._axes import (
     add_grid,
     add_legend,
@@ -137,6 +137,7 @@ class SpectrumDisplay:
         SpectrumDisplay
             Itself, with `ax_`, `figure_` and `lines_`.
         """
+        check_bool(cumulative, "cumulative")
         self.ax_ = ax = axes_or_new(ax, (6.4, 4.2))
         self.figure_, self.lines_ = ax.figure, []
         for _, s, style in styled(self.singular_values):

@@ -140,6 +140,13 @@ def test_infinite_errors_are_avoided_where_they_can_be():
     assert allocate([[Choice(3, inf)]], 5) == ((0,), 3, inf, inf)
 
 
+@pytest.mark.parametrize("solve", [allocate, allocate_within_error])
+@pytest.mark.parametrize("bad", [3, "ab", [3], [[(1, 0.5)]], {"a": [Choice(1, 0.5)]}])
+def test_choices_of_another_kind_are_refused(solve, bad):
+    with pytest.raises(TypeError, match=r"^choices"):
+        solve(bad, 7)
+
+
 def test_too_small_a_budget_says_what_would_do():
     layers = [[Choice(10, 0.0), Choice(7, 1.0)], [Choice(5, 0.0)]]
     for budget in (11, 0, -3):

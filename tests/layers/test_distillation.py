@@ -47,6 +47,23 @@ def test_directions_that_the_student_does_not_show_keep_the_teachers_weights() -
     np.testing.assert_array_equal(layers.match_outputs(W, np.zeros((6, 6)), np.zeros((6, 6))), W)
 
 
+@pytest.mark.parametrize("damping", [1e-300, 1e-13])
+def test_a_singular_moment_gives_the_nearest_of_the_least_squares_fits(damping) -> None:
+    x_t, x_s = seen(8, n=4)  # fewer samples than inputs
+    W = np.random.default_rng(9).standard_normal((4, 6))
+    V = layers.match_outputs(W, x_t.T @ x_s, x_s.T @ x_s, damping=damping)
+    expected = W + np.linalg.lstsq(x_s, (x_t - x_s) @ W.T, rcond=1e-10)[0].T
+    np.testing.assert_allclose(V, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_what_is_no_moment_is_refused() -> None:
+    indefinite = np.eye(6)
+    indefinite[0, 1] = indefinite[1, 0] = 2.0
+    for gram, message in ((indefinite, "negative eigenvalue"), (np.tri(6), "symmetric")):
+        with pytest.raises(ValueError, match=f"gram has .*{message}"):
+            layers.match_outputs(np.eye(6), np.eye(6), gram)
+
+
 @pytest.mark.parametrize("scale", [1e-100, 1e100])
 def test_matching_scales_with_the_inputs(scale) -> None:
     x_t, x_s = seen(6)

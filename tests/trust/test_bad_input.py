@@ -1,5 +1,6 @@
 """Bad input, systematically: every public callable is listed, no judged pair silently wrong."""
 
+import importlib.util
 from collections import Counter
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from bad_input import report
 from bad_input.cases import CASES
 from bad_input.coverage import callables, left_out
-from bad_input.entries import JUDGED, OPEN, REGISTRY
+from bad_input.entries import JUDGED, OPEN, REGISTRY, networks
 from bad_input.judge import GOOD
 from bad_input.pairs import pairs_of
 from bad_input.pool import run
@@ -40,7 +41,10 @@ def test_the_page_has_the_numbers_of_pairs() -> None:
     for entry in (REGISTRY[name] for name in JUDGED):
         pairs[entry.room] += len(pairs_of(entry))
     rows = report.read(PAGE.read_text(encoding="utf-8"))
-    assert {row["room"]: int(row["pairs"]) for row in rows if row["room"] != "total"} == pairs
+    told = {row["room"]: int(row["pairs"]) for row in rows if row["room"] != "total"}
+    if importlib.util.find_spec("torch") is None:
+        told.pop(networks.TORCH, None)
+    assert told == pairs
 
 
 def test_what_is_open_is_registered() -> None:

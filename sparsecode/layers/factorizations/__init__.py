@@ -321,9 +321,10 @@ def output_error(W: Any, approximation: Any, gram: Any = None) -> float:
     W, V = check_array(W, "W"), check_array(approximation, "approximation")
     if V.shape != W.shape:
         raise ValueError(f"approximation has shape {V.shape}; W has {W.shape}")
-    if gram is not None and not np.any(gram):
+    metric = None if gram is None else second_moment(gram, W.shape[1])
+    if metric is not None and not metric.any():
         return 0.0  # inputs that are all zero: so are the outputs, whatever the weights
-    return lost_part(W, V, None if gram is None else second_moment(gram, W.shape[1]))
+    return lost_part(W, V, metric)
 
 
 def lost_part(W: np.ndarray, V: np.ndarray, metric: np.ndarray | None) -> float:

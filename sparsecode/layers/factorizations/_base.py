@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_gram
+from sparsecode._validation import as_array, check_array, check_gram, without_mask
 
 Arrays = dict[str, np.ndarray]
 Meta = dict[str, Any]
@@ -113,15 +113,14 @@ class Factorization(ABC):
 
     def apply(self, X: Any) -> np.ndarray:
         """``X @ W.T`` for inputs (..., n_inputs), without forming `W`."""
-        X = np.asarray(X)
+        X = as_array(without_mask(X, "X"), "X")
         (m, n), kind = self.shape, X.dtype.kind
-        if X.ndim == 0 or X.shape[-1] != n or not (kind in "biufc" or X.dtype.name == "bfloat16"):
+        if X.ndim == 0 or X.shape[-1] != n or not (kind in "biufcO" or X.dtype.name == "bfloat16"):
             raise ValueError(
                 f"X has to be numbers of shape (..., {n}), for the layer has {n} inputs, got "
                 f"{X.dtype} of shape {X.shape}"
             )
-        if X.dtype.name in ("float16", "bfloat16"):
-            X = X.astype(np.float32)
+        X = check_array(X, "X", ndim=X.ndim, allow_complex=True, allow_empty=True)
         return self._apply(X.reshape(-1, n)).reshape(*X.shape[:-1], m)
 
     @abstractmethod

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
-from sparsecode._validation import check_array
+from sparsecode._validation import as_array, check_array, check_real, without_mask
 from sparsecode.layers.factorizations._base import second_moment
 from sparsecode.solvers._orthogonal import orthonormal
 
@@ -64,12 +64,14 @@ def refit(W: Any, support: Any, gram: Any, *, tol: float | None = None) -> np.nd
     array([[1.5, 0. ]])
     """
     W = check_array(W, "W")
-    support = np.asarray(support)
+    support = as_array(without_mask(support, "support"), "support")
     if support.dtype != bool or support.shape != W.shape:
         raise ValueError(
             f"support has to be a boolean array of shape {W.shape}, got {support.dtype} of shape "
             f"{support.shape}; V != 0 makes one of weights"
         )
+    if tol is not None:
+        check_real(tol, "tol", low=0)
     if gram is not None:
         gram = second_moment(gram, W.shape[1], W.dtype)
     unit = unit_of(magnitude(W), W.dtype)
@@ -202,6 +204,8 @@ def _conjugate_gradients(
         moved = direction @ H
         moved *= inverse.support
         curvature = _row_dots(direction, moved)
+        if np.any(working & (curvature < 0)):
+            _refuse_negative(curvature, direction, H)
         working &= curvature > 0
         step = np.divide(decrease, curvature, out=np.zeros_like(decrease), where=working)
         V[rows] += step[:, None] * direction
@@ -212,6 +216,16 @@ def _conjugate_gradients(
         ratio = np.divide(decrease, previous, out=np.zeros_like(decrease), where=working)
         direction *= ratio[:, None]
         direction += Z
+
+
+def _refuse_negative(curvature: np.ndarray, direction: np.ndarray, H: np.ndarray) -> None:
+    """Below zero by more than rounding: then there is no best answer."""
+    rounding = np.sqrt(np.finfo(H.dtype).eps) * len(H) * np.diag(H).max()
+    if np.any(curvature < -rounding * _row_dots(direction, direction)):
+        raise ValueError(
+            "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the "
+            "layer's inputs"
+        )
 
 
 def _row_dots(U: np.ndarray, V: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class Pattern:
         if self.by_row:
             cells -= cells % shape[0]
         if cells < 1:
-            raise BudgetError(f"{self._least(shape)} do not fit into {budget} bits")
+            raise BudgetError(f"{self._least(shape)} do not fit into {budget} bits; raise budget")
         return cells
 
     def _least(self, shape: Shape) -> str:

@@ -263,5 +263,6 @@ def _plan(
             if 8 * packed_bytes(m * n // d, width) + centroids <= budget:
                 return _Plan(width, height)
     raise BudgetError(
-        f"the smallest codebook for a {shape} layer, and its codes, do not fit into {budget} bits"
+        f"the smallest codebook for a {shape} layer, and its codes, do not fit into {budget} bits; "
+        "raise budget"
     )

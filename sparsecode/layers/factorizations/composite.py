@@ -143,7 +143,7 @@ class Sum(Composite):
 
     def _apply(self, X: np.ndarray) -> np.ndarray:
         """The sum of their outputs."""
-        return reduce(np.add, (part.apply(X) for part in self.parts))
+        return reduce(np.add, (part._apply(X) for part in self.parts))
 
 
 class Chain(Composite):
@@ -177,4 +177,4 @@ class Chain(Composite):
 
     def _apply(self, X: np.ndarray) -> np.ndarray:
         """Through one factor after the other."""
-        return reduce(lambda inputs, part: part.apply(inputs), reversed(self.parts), X)
+        return reduce(lambda inputs, part: part._apply(inputs), reversed(self.parts), X)

@@ -255,7 +255,9 @@ def fit_spatial(
 
     rank = _most(min(I * kh, O * kw), budget, cost)
     if rank < 1:
-        raise BudgetError(f"spatial rank 1 of a {W.shape} layer does not fit into {budget} bits")
+        raise BudgetError(
+            f"spatial rank 1 of a {W.shape} layer does not fit into {budget} bits; raise budget"
+        )
     M = W.reshape(O, I * kh, kw).transpose(1, 0, 2).reshape(I * kh, O * kw)
     sizes = _input_sizes(gram, (I * kh, kw))
     # With the right singular vectors no scale has to be divided by: dead inputs are no case.
@@ -321,7 +323,9 @@ def _tucker_ranks(
         if a >= 1:
             pairs.append((lost[0][b] + lost[1][a], a, b))
     if not pairs:
-        raise BudgetError(f"Tucker ranks 1 of a {W.shape} layer do not fit into {budget} bits")
+        raise BudgetError(
+            f"Tucker ranks 1 of a {W.shape} layer do not fit into {budget} bits; raise budget"
+        )
     _, a, b = min(pairs)
     return a, b
 

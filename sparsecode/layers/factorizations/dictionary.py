@@ -101,7 +101,7 @@ class Dictionary(Factorization):
 
     def _apply(self, X: np.ndarray) -> np.ndarray:
         """The atoms' responses, combined by the codes."""
-        return self.codes.apply(X @ decoded(self.dictionary).T)
+        return self.codes._apply(X @ decoded(self.dictionary).T)
 
     def bits(self) -> Bits:
         """The codes as a sparse matrix, the atoms as a codebook."""

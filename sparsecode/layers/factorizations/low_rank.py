@@ -201,7 +201,9 @@ def fit_ranks(
 def _rank_within(shape: tuple[int, int], budget: int, format_: Format) -> int:
     rank = largest_rank(shape, budget, format_)
     if rank < 1:
-        raise BudgetError(f"rank 1 of a {shape} layer does not fit into {budget} bits")
+        raise BudgetError(
+            f"rank 1 of a {shape} layer does not fit into {budget} bits; raise budget"
+        )
     return rank
 
 

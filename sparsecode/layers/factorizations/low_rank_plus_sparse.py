@@ -89,7 +89,7 @@ class LowRankPlusSparse(Factorization):
 
     def _apply(self, X: np.ndarray) -> np.ndarray:
         """The sum of the two paths."""
-        return self.low_rank.apply(X) + self.sparse.apply(X)
+        return self.low_rank._apply(X) + self.sparse._apply(X)
 
     def bits(self) -> Bits:
         """Those of both parts."""
@@ -164,7 +164,8 @@ def fit_low_rank_plus_sparse(
     ]  # fmt: skip
     if not running:
         raise BudgetError(
-            f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits"
+            f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits; "
+            "raise budget"
         )
     best = running[0]
     if len(running) > 1:  # a few rounds tell the shares apart; the rest is for the best of them

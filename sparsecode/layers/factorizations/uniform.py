@@ -179,7 +179,7 @@ def _formats(
         fitting += [format_ for format_ in tried[:1] if not format_.plain or asked]
     if not fitting:
         what = f"{bits}-bit weights" if isinstance(bits, int) else f"{bits or '1-bit'} codes"
-        raise BudgetError(f"{what} of a {shape} layer do not fit into {budget} bits")
+        raise BudgetError(f"{what} of a {shape} layer do not fit into {budget} bits; raise budget")
     return fitting[:1] if fitting[0].bits in (None, 16) else fitting[:2]
 
 

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from sparsecode._files import atomic_write
-from sparsecode._validation import check_int
+from sparsecode._files import atomic_write, check_path
+from sparsecode._validation import check_int, check_mapping
 from sparsecode.layers.formats import npz, safetensors
 
 __all__ = ["DEFAULT_MAX_BYTES", "file_size", "read_tensors", "same_bits", "write_tensors"]
@@ -118,9 +118,8 @@ def read_tensors(
     ({'fc.weight': array([[1., 0.],
        [0., 1.]], dtype=float32)}, {'made by': 'hand'})
     """
+    path, max_bytes = check_path(path), check_int(max_bytes, "max_bytes", low=0)
     chosen = _format(path)
-    max_bytes = check_int(max_bytes, "max_bytes", low=0)
-    path = Path(path)
     n_bytes = file_bytes(path)
     if n_bytes > max_bytes:
         raise ValueError(f"{path} has {n_bytes} bytes, over the limit {max_bytes}; raise max_bytes")
@@ -164,7 +163,8 @@ def write_tensors(
         ...
     ValueError: the tensor 'words' has dtype <U1, which cannot be stored; bfloat16, bool, ...
     """
-    chosen = _format(path)
+    chosen = _format(check_path(path))
+    check_mapping(tensors, "tensors", "names to arrays")
     arrays = {_name(name): _storable(name, tensor) for name, tensor in tensors.items()}
     texts = _texts(metadata)
 
@@ -210,7 +210,11 @@ def file_size(
     >>> file_size(".safetensors", {"w": np.zeros((2, 3), np.float32)})
     96
     """
-    chosen = _format(path_or_suffix)
+    try:
+        chosen = _format(path_or_suffix)
+    except TypeError as error:
+        raise TypeError(f"path_or_suffix has to be a path, got {path_or_suffix!r}") from error
+    check_mapping(tensors, "tensors", "names to arrays")
     specs = {}
     for name, tensor in tensors.items():
         array = np.asarray(tensor)
@@ -220,7 +224,7 @@ def file_size(
 
 
 def _format(path: str | os.PathLike[str]) -> Format:
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     suffix = (text if text in (*_FORMATS, MODEL) else Path(text).suffix).lower()
     if suffix in _PICKLES:
         raise ValueError(
@@ -272,7 +276,7 @@ def _name(name: Any) -> str:
 
 
 def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    texts = dict(metadata or {})
+    texts = {} if metadata is None else dict(check_mapping(metadata, "metadata", "str to str"))
     for key, value in texts.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise ValueError(f"metadata has to map strings to strings, got {key!r}: {value!r}")

@@ -150,6 +150,10 @@ def to_torch(compressed: CompressedNetwork, module: Any, *, factored: bool | str
     >>> small = layers.compress(layers.from_torch(module), 0.25)  # doctest: +SKIP
     >>> layers.to_torch(small, module)  # doctest: +SKIP
     """
+    if not isinstance(compressed, CompressedNetwork):
+        raise TypeError(
+            f"compressed has to be a CompressedNetwork, got {type(compressed).__name__}"
+        )
     torch = torch_library()
     if not isinstance(module, torch.nn.Module):
         raise TypeError(f"module has to be a torch.nn.Module, got {type(module).__name__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,8 @@ class Data(Argument):
     power of s by which each answer grows when this argument and those in `along` (by their powers)
     do; None where there is none. `sparse`: SciPy's sparse arrays have an answer.
     `constrained`: no array but a few is legal (a symmetric one), so most changes may be refused.
-    `mapping`: a network has an answer too. `grows`: the axes along which another length may have
+    `mapping`: a network has an answer too. `typed`: the answer depends on the dtype, so in another
+    one it is checked, not compared. `grows`: the axes along which another length may have
     an answer.
     """
 
@@ -43,9 +44,15 @@ class Data(Argument):
     constrained: bool = False
     optional: bool = False
     mapping: bool = False
+    typed: bool = False
     grows: tuple[int, ...] = (0, 1)
     degrees: Mapping[str, float] | None = None
     along: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask(Argument):
+    """A boolean array of a shape that another argument has; nothing and everything are legal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +129,14 @@ class Path(Argument):
     """A file."""
 
     none: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word(Argument):
+    """A word of a command line; `legal` says of which there may be an answer, `path` of a file."""
+
+    legal: Callable[[str], bool] = lambda word: False
+    path: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

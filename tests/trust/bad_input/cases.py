@@ -120,6 +120,14 @@ def _masked(v: np.ndarray, mask: bool) -> Any:
     return np.ma.array(v, mask=_set(np.zeros(v.shape, bool), (0,) * v.ndim, mask))
 
 
+def _masked_nowhere(v: np.ndarray) -> Any:
+    return np.ma.array(v, mask=False)
+
+
+def _strided_mask(v: np.ndarray) -> np.ndarray:
+    return np.repeat(v, 2, 1)[:, ::2]
+
+
 def _frame(v: np.ndarray) -> Any:
     return pd.DataFrame(v) if v.ndim == 2 else pd.Series(v)
 
@@ -338,11 +346,45 @@ OTHERS = [
     *_of(kinds.Thing, {"a string": "nonsense"}, applies=lambda a: not a.strings),
     *_of(kinds.Thing, {"a mapping": {"a": object()}}),
     Case("None", kinds.Thing, lambda _: None, _if(lambda a: a.none, CHECK)),
+    *(Case(name, kinds.Mask, change, SAME)
+      for name, change in {"Fortran order": np.asfortranarray, "strided": _strided_mask,
+                           "read-only": _read_only, "memory map": _mapped,
+                           "list": np.ndarray.tolist,
+                           "np.matrix": np.asmatrix, "nothing masked": _masked_nowhere}.items()),
+    Case("nothing", kinds.Mask, np.zeros_like, CHECK),
+    Case("everything", kinds.Mask, np.ones_like, CHECK),
+    Case("one row", kinds.Mask, lambda v: v[:1], ERROR),
+    Case("a row more", kinds.Mask, _grown(0), ERROR),
+    Case("a column more", kinds.Mask, _grown(-1), ERROR),
+    Case("flat", kinds.Mask, np.ravel, ERROR),
+    Case("masked", kinds.Mask, lambda v: _masked(v, True), ERROR),
+    Case("sparse", kinds.Mask, sp.csr_array, ERROR),
+    Case("float64", kinds.Mask, lambda v: v.astype(float), ERROR),
+    Case("NaN inside", kinds.Mask, lambda v: np.where(v, np.nan, 0.0), ERROR),
+    Case("2 and 0", kinds.Mask, lambda v: 2 * v, ERROR),
+    Case("strings", kinds.Mask, lambda v: v.astype(str), ERROR),
+    *_of(kinds.Mask, {"a number": 1, "True": True, "a string": "nonsense", "an object": object(),
+                      "a jagged list": [[True], [True, False]], "a dictionary": {"a": True},
+                      "None": None}),
     *_of(kinds.Labels, {"NaN": np.full(9, np.nan), "one fewer": np.arange(2), "a number": 1,
                         "2-D": np.zeros((3, 3)), "empty": [], "an object": object()}),
 ]  # fmt: skip
 
-CASES = [*VALUES, *SHAPES, *FORMS, *SCALED_DATA, *NUMBERS, *COUNTS, *OTHERS]
+WORDS = [
+    Case(name, kinds.Word, lambda _, word=word: word,
+         lambda a, word=word: CHECK if a.legal(word) else ERROR)
+    for name, word in {
+        "no letters": "", "a blank": " ", "nonsense": "nonsense", "NaN": "nan", "inf": "inf",
+        "-inf": "-inf", "-1": "-1", "0": "0", "0.0": "0.0", "1": "1", "1.5": "1.5",
+        "1e-300": "1e-300", "1e300": "1e300", "beyond float64": "1e400", "True": "True",
+        "None": "None", "complex": "1j", "beyond int64": str(2**70), "NUL": "a\0b",
+        "not ASCII": "\N{SNOWMAN}", "half a character": "\udc80", "long": "a" * 5000,
+        "a list": "1,2", "a size": "24 XB", "an expression": "re:(", "an option": "--nonsense",
+        "a folder": tempfile.gettempdir(), "no such file": "/nowhere/file.npz",
+    }.items()
+]  # fmt: skip
+
+CASES = [*VALUES, *SHAPES, *FORMS, *SCALED_DATA, *NUMBERS, *COUNTS, *OTHERS, *WORDS]
 
 
 def cases_of(argument: Argument) -> list[Case]:

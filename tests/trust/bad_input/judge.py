@@ -15,7 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 
-from .arguments import OMITTED, Data, Path
+from sparsecode._text import printable
+
+from .arguments import OMITTED, Data, Path, Word
 from .cases import Case, Expect
 from .entry import Entry
 
@@ -96,15 +98,20 @@ def judge(entry: Entry, name: str, case: Case) -> tuple[Outcome, str]:
             if not np.all(np.isfinite(arguments[other])) or not np.any(arguments[other]):
                 return Outcome.ERROR, "the law leaves the range"
     made = call(entry, arguments)
+    # A file is named by its path.
+    is_file = isinstance(argument, Path) or (isinstance(argument, Word) and argument.path)
+    words = (str(given), printable(str(given))) if is_file and given else ()
     if made.mutated:
         return Outcome.SILENT, f"changed {', '.join(made.mutated)} in place"
     expected = case.expected(argument)
+    if isinstance(argument, Data) and argument.typed and _is_short(given):
+        expected = Expect.CHECK
     if made.error is not None:
-        outcome = _of_error(entry, name, made.error, expected)
+        outcome = _of_error(entry, name, made.error, expected, words)
         if outcome[0] is Outcome.REFUSED:  # the same numbers may have no answer
             plainly = call(entry, arguments | {name: plain})
             if plainly.error is not None:
-                return _of_error(entry, name, made.error, Expect.CHECK)
+                return _of_error(entry, name, made.error, Expect.CHECK, words)
         return outcome
     assert made.answers is not None
     if expected is Expect.ERROR:
@@ -117,8 +124,12 @@ def judge(entry: Entry, name: str, case: Case) -> tuple[Outcome, str]:
     return Outcome.SILENT, wrong
 
 
+def _is_short(given: Any) -> bool:
+    return isinstance(given, np.ndarray) and given.dtype in (np.float16, np.float32)
+
+
 def _of_error(
-    entry: Entry, name: str, error: BaseException, expected: Expect
+    entry: Entry, name: str, error: BaseException, expected: Expect, words: tuple[str, ...]
 ) -> tuple[Outcome, str]:
     message = str(error)
     said = f"{type(error).__name__}: {message}"[:300]
@@ -129,7 +140,7 @@ def _of_error(
     others: tuple[str, ...] = ()
     if expected is not Expect.ERROR:
         others = (*entry.arguments, *itertools.chain(*entry.aliases.values()))
-    names = (name, *entry.aliases.get(name, ()), *others)
+    names = (name, *entry.aliases.get(name, ()), *others, *words)
     named = any(re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", message) for word in names)
     if entry.sklearn:
         named = named or bool(SKLEARN.search(message))

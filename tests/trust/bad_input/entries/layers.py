@@ -13,6 +13,7 @@ from bad_input.arguments import (
     Count,
     Data,
     Flag,
+    Mask,
     Number,
     Option,
     Thing,
@@ -28,11 +29,14 @@ W = rng.standard_normal((8, 12))
 INPUTS = rng.standard_normal((30, 12))
 GRAM = INPUTS.T @ INPUTS
 CROSS = GRAM + 0.1 * rng.standard_normal((12, 12))
+SUPPORT = rng.random(W.shape) < 0.5
+THE_LAYER = {"W": ("the layer",)}
+THE_TENSOR = {"network": ("the tensor",), "W": ("the tensor", "the layer")}
 NETWORK = {"a.weight": W, "b.weight": rng.standard_normal((12, 8))}
 
 
 def weights(**more: Any) -> Data:
-    return Data(**({"value": W, "grows": (0,), "degrees": {"dense": 1}} | more))
+    return Data(**({"value": W, "grows": (0,), "degrees": {"dense": 1}, "typed": True} | more))
 
 
 def gram(**more: Any) -> Data:
@@ -54,6 +58,55 @@ def within(arguments: dict[str, Any], answers: Answers, tolerance: float) -> str
     return None if left <= size * (1 + max(tolerance, 1e-3)) else "worse than zeros"
 
 
+def matched(arguments: dict[str, Any], answers: Answers, tolerance: float) -> str | None:
+    """Of the damped least squares that the docstring states, as far as `gram` shows directions.
+
+    The gain over the teacher's weights of a minimum on any subspace is the square of the step.
+    """
+    W, V = checks.wide(arguments["W"]), checks.wide(answers["it"])
+    C, H = (checks.wide(arguments[name]) for name in ("cross", "gram"))
+    if V.shape != W.shape:
+        return f"shape {V.shape}"
+    damping = np.longdouble(arguments.get("damping", 1e-6)) * np.trace(H) / len(H)
+    step = V - W
+    gain, square = np.sum(step * (W @ (C - H))), np.sum(step * (step @ H + damping * step))
+    size = np.sqrt(np.sum(step**2)) * np.sqrt(np.sum((W @ (C - H)) ** 2))
+    return None if abs(gain - square) <= max(tolerance, 1e-6) * size else "not the minimum"
+
+
+def refitted(arguments: dict[str, Any], answers: Answers, tolerance: float) -> str | None:
+    """Zero off the support, and no gradient on it to speak of."""
+    W, V, on = checks.wide(arguments["W"]), checks.wide(answers["it"]), arguments["support"]
+    if V.shape != W.shape or np.any(V[~np.asarray(on)]):
+        return f"shape {V.shape}, or entries off the support"
+    H = np.eye(W.shape[1]) if arguments.get("gram") is None else checks.wide(arguments["gram"])
+    left, first = ((M @ H)[np.asarray(on)] for M in (W - V, W * ~np.asarray(on)))
+    asked = arguments.get("tol")
+    allowed = max(tolerance, 1e-4, 0.0 if asked is None else asked)
+    size = np.sqrt(np.sum(first**2)) + 1e-12 * np.sqrt(np.sum((W @ H) ** 2))
+    return None if np.sqrt(np.sum(left**2)) <= allowed * 10 * size else "a gradient is left"
+
+
+def errors_fall(arguments: dict[str, Any], answers: Answers, tolerance: float) -> str | None:
+    """Errors between those of a copy and of zeros."""
+    error = answers["error"]
+    return None if np.all((error >= 0) & (error <= 1 + max(tolerance, 1e-3))) else "out of range"
+
+
+def of_moments(calibration: Any) -> Answers:
+    """Beyond 1e77 the moment is that of inputs in other units, so it is compared in its own."""
+    H = calibration.gram("a")
+    return {"in units": H / (np.abs(H).max() or 1.0), "_gram": H}
+
+
+def mean_of_squares(arguments: dict[str, Any], answers: Answers, tolerance: float) -> str | None:
+    """Of inputs whose squares are in range: the mean of x x^T."""
+    X = checks.wide(arguments["X"])
+    X, H = X.reshape(-1, X.shape[-1]), checks.wide(answers["_gram"])
+    off = np.abs(H - X.T @ X / len(X)).max()
+    return None if off <= tolerance * np.abs(H).max() else f"off by {float(off):.2g}"
+
+
 def family(method: str, **options: Any) -> Entry:
     given: dict[str, Argument | Any] = {
         "W": weights(), "gram": gram(), "method": Option(value=method),
@@ -62,7 +115,7 @@ def family(method: str, **options: Any) -> Entry:
     }  # fmt: skip
     return entry(
         f"layers.factorize, {method}", ROOM, given=given | options, answers=dense, check=within,
-        branching=True, rtol=1e-3,
+        branching=True, rtol=1e-3, aliases=THE_LAYER,
     )  # fmt: skip
 
 
@@ -99,22 +152,22 @@ ENTRIES = [
                  "budget": Number(value=0.6, low=0, high=1, open_low=True), "random_state": 0},
           answers=lambda s: {"dense": s.forms[0].to_dense()}, branching=True, rtol=1e-3),
     entry("layers.output_error", ROOM,
-          given={"W": weights(grows=(), degrees={"it": 0}, along={"approximation": 1}),
-                 "approximation": weights(value=W + 0.1, grows=(), degrees={"it": 0},
+          given={"W": weights(grows=(), degrees={"it": 0}, typed=False, along={"approximation": 1}),
+                 "approximation": weights(value=W + 0.1, grows=(), degrees={"it": 0}, typed=False,
                                           along={"W": 1}),
                  "gram": gram()},
-          may_be_infinite=True),
+          may_be_infinite=True, aliases=THE_LAYER),
     entry("layers.match_outputs", ROOM,
-          given={"W": weights(degrees={"it": 1}),
+          given={"W": weights(degrees={"it": 1}, typed=False),
                  "cross": Data(value=CROSS, grows=(), degrees={"it": 0}, along={"gram": 1}),
                  "gram": gram(optional=False, along={"cross": 1}),
-                 "damping": Number(low=0, open_low=True)}),
+                 "damping": Number(low=0, open_low=True)},
+          check=matched, aliases=THE_LAYER),
     entry("layers.refit", ROOM,
-          given={"W": weights(degrees={"it": 1}, grows=()),
-                 "support": Data(value=(rng.random(W.shape) < 0.5).astype(float),
-                                 constrained=True, grows=()),
+          given={"W": weights(degrees={"it": 1}, grows=(0, 1)),
+                 "support": Mask(value=SUPPORT),
                  "gram": gram(), "tol": Number(low=0, none=True)},
-          rtol=1e-4, may_refuse=True),
+          check=refitted, rtol=1e-4),
     entry("layers.distill_head", ROOM,
           given={"X": Data(value=INPUTS[:, :4], grows=(1,)),
                  "teacher_logits": Data(value=INPUTS[:, :4] @ rng.standard_normal((4, 3)),
@@ -148,7 +201,7 @@ ENTRIES = [
           given={"choices": Thing(value=[LAYER, LAYER]), "max_error": Number(value=0.15, low=0)},
           answers=lambda a: {"chosen": np.array(a.chosen)}),
     entry("layers.as_network", ROOM, given={"network": Thing(value=NETWORK)},
-          answers=lambda n: {"a": np.asarray(n["a.weight"])}),
+          answers=lambda n: {"a": np.asarray(n["a.weight"])}, aliases=THE_TENSOR),
     entry("layers.compress", ROOM,
           given={"network": Thing(value=NETWORK), "budget": Thing(value=0.6, none=True),
                  "max_error": Number(low=0, open_low=True, none=True),
@@ -158,7 +211,7 @@ ENTRIES = [
                  "exclude": Thing(strings=True), "rules": Thing(),
                  "damping": Number(low=0, none=True), "suffix": Option(), "keep_failed": Flag(),
                  "checkpoint": Thing(none=True, strings=True), "random_state": 0},
-          answers=of_network, rtol=1e-3, branching=True),
+          answers=of_network, rtol=1e-3, branching=True, aliases=THE_TENSOR),
     entry("layers.frontier", ROOM,
           given={"W": weights(degrees={"error": 0}, mapping=True),
                  "gram": gram(degrees={"error": 0}),
@@ -166,17 +219,18 @@ ENTRIES = [
                  "shares": Thing(value=(0.3, 0.6)), "calibration": Thing(none=True),
                  "include": Thing(strings=True), "exclude": Thing(strings=True),
                  "damping": Number(low=0, none=True), "random_state": 0},
-          answers=lambda f: {"error": np.array([p.error for p in f.points])}, rtol=1e-3),
+          answers=lambda f: {"error": np.array([p.error for p in f.points])}, rtol=1e-3,
+          check=errors_fall, aliases=THE_TENSOR),
     entry("layers.distill", ROOM,
           given={"compressed": Thing(value=compressed()), "network": Thing(value=NETWORK),
                  "inputs": Thing(value=lambda net: {"a.weight": INPUTS}),
                  "max_positions": Count(none=True),
                  "damping": Number(value=0.01, low=0, open_low=True)},
-          answers=of_network, rtol=1e-3),
+          answers=of_network, rtol=1e-3, aliases=THE_TENSOR),
     entry("layers.Calibration.update", ROOM,
           given={"name": Thing(value="a", strings=True),
-                 "X": Data(value=INPUTS, ndim=tuple(range(2, 17)), degrees={"gram": 2})},
-          call=lambda name, X: _updated(name, X), answers=lambda c: {"gram": c.gram("a")}),
+                 "X": Data(value=INPUTS, ndim=tuple(range(2, 17)), degrees={"in units": 0})},
+          call=lambda name, X: _updated(name, X), answers=of_moments, check=mean_of_squares),
 ]  # fmt: skip
 
 

@@ -1,0 +1,69 @@
+"""Displays: what they hold, and where they draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bad_input.arguments import OMITTED, Data, Flag, Number, Option, Thing
+from bad_input.entry import Entry, entry
+from sparsecode import plotting
+from sparsecode.theory import PhaseTransition
+
+ROOM = "plotting"
+M = np.outer(np.arange(1.0, 5), np.ones(6))
+ATOMS = np.eye(3, 4) + 0.1
+SPECTRUM = np.array([3.0, 2.0, 1.0])
+HISTORY = {"n_iter": [1, 2], "seconds": [0.1, 0.2], "certificate": [1.0, 0.1]}
+FOUND = PhaseTransition(
+    n=10, deltas=np.array([0.5]), rhos=np.array([[0.2, 0.4]]),
+    n_successes=np.array([[2, 1]]), n_trials=2, midpoints=np.array([0.3]),
+    lows=np.array([0.2]), highs=np.array([0.4]),
+)  # fmt: skip
+CURVES = {"sparse": (np.array([0.1, 0.5]), np.array([0.3, 0.1]))}
+
+
+def display(cls: str, holds: dict[str, Any], **drawn: Any) -> list[Entry]:
+    """A class and its `plot`."""
+    made = getattr(plotting, cls)
+
+    def plot(**arguments: Any) -> Any:
+        from matplotlib import pyplot as plt
+
+        try:
+            return made(**values).plot(**arguments)
+        finally:
+            plt.close("all")
+
+    values = {name: a.value for name, a in holds.items() if a.value is not OMITTED}
+    there = next(iter(values))
+    return [
+        entry(f"plotting.{cls}", ROOM, given=holds, call=lambda **given: held(made(**given))),
+        entry(f"plotting.{cls}.plot", ROOM, given={"ax": Thing(none=True), **drawn}, call=plot,
+              answers=lambda display: {"holds": len(getattr(display, there))}),
+    ]  # fmt: skip
+
+
+def held(made: Any) -> int:
+    """How many attributes it has."""
+    return len(vars(made))
+
+
+ENTRIES = [
+    *display("CompressionDisplay", {"layers": Thing(value={"a": (0.5, 0.1)})}),
+    *display("ConvergenceDisplay", {"histories": Thing(value={"a": HISTORY})}, against=Option()),
+    *display("DecompositionDisplay",
+             {name: Data(value=M, grows=()) for name in ("matrix", "low_rank", "sparse")},
+             limit=Number(low=0, open_low=True, none=True), cmap=Option()),
+    *display("DictionaryDisplay",
+             {"atoms": Data(value=ATOMS, grows=(0,)), "patch_shape": Thing(value=(2, 2)),
+              "usage": Data(value=np.arange(3.0), ndim=(1,), grows=(), optional=True)},
+             cmap=Option()),
+    *display("FrontierDisplay", {"curves": Thing(value=CURVES)},
+             budget=Number(low=0, open_low=True, none=True)),
+    *display("PhaseTransitionDisplay",
+             {"transitions": Thing(value={"a": FOUND}), "positive": Flag()}),
+    *display("SpectrumDisplay", {"singular_values": Thing(value={"a": SPECTRUM})},
+             cumulative=Flag()),
+]  # fmt: skip
