@@ -110,6 +110,15 @@ def test_help_of_compress_names_every_method(capsys):
     assert set(layers.FAMILIES) - {"dense"} <= named
 
 
+@pytest.mark.parametrize("word", ["", " ", "a\0b"])
+def test_a_word_that_names_no_file_is_told_with_its_option(capsys, word):
+    for argv, told in ((["inspect", word], "FILE"), (["compress", "x", "-o", word], "-o/--output")):
+        status, out, err = in_process(capsys, *argv)
+        assert (status, out) == (2, "")
+        assert err.startswith(f"sparsecode: error: argument {told}: has to name a file, got ")
+        assert len(err.splitlines()) == 1
+
+
 def test_version(capsys):
     assert in_process(capsys, "--version") == (0, f"sparsecode {__version__}\n", "")
 

@@ -94,7 +94,7 @@ def match_outputs(W: Any, cross: Any, gram: Any, *, damping: float = 1e-6) -> np
 def _without_moment(B: np.ndarray, H: np.ndarray, share: float) -> np.ndarray:
     """``B (H + share I)^-1``, and nothing in directions that cannot be told from none of `H`."""
     eps = np.finfo(np.float64).eps
-    if share > len(H) ** 2 * eps:  # rounding cannot make that singular
+    if share > np.sqrt(eps):  # what rounding leaves in such directions then stays small
         try:
             damped = scipy.linalg.cho_factor(H + share * np.eye(len(H)), check_finite=False)
             return scipy.linalg.cho_solve(damped, B.T, check_finite=False).T
@@ -106,9 +106,8 @@ def _without_moment(B: np.ndarray, H: np.ndarray, share: float) -> np.ndarray:
             "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the "
             "layer's inputs"
         )
-    damped = np.maximum(values, 0) + share
-    kept = damped > len(H) * eps * damped[-1]
-    return (B @ Q[:, kept] / damped[kept]) @ Q[:, kept].T
+    kept = values > len(H) * eps * values[-1]
+    return (B @ Q[:, kept] / (values[kept] + share)) @ Q[:, kept].T
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

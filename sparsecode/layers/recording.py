@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -88,6 +89,7 @@ def calibrate(
 @contextmanager
 def running(network: Any, recorder: Recorder, n_threads: int) -> Iterator[tuple[Run, int | None]]:
     """What runs one batch through a network while the recorder looks on; how many it has to be."""
+    n_threads = min(n_threads, os.cpu_count() or 1)  # the libraries start as many as they are told
     module = network.module if isinstance(network, Network) else network
     if module is not None and hasattr(module, "named_modules"):
         from sparsecode.layers.torch.recording import runner

@@ -147,6 +147,11 @@ def test_inputs_of_any_kind_are_applied(rng, form):
     for wrong in (X[..., :5], 3.0, np.full((2, 36), "a")):
         with pytest.raises(ValueError, match=r"X has to be numbers of shape \(\.\.\., 36\)"):
             f.apply(wrong)
+    for bad, message in ((np.nan, "X contains NaN"), (np.inf, "X contains infinity")):
+        with pytest.raises(ValueError, match=message):
+            f.apply(np.full(36, bad))
+    with pytest.raises(ValueError, match="X is a masked array"):
+        f.apply(np.ma.array(np.ones(36), mask=True))
 
 
 def test_the_error_of_a_form_is_that_of_its_weights(rng):

@@ -78,6 +78,7 @@ def test_the_hull_is_convex_and_below_all_points() -> None:
         ({"include": "w"}, "include is not used by frontier of one layer"),
         ({"W": {"w": np.eye(3)}, "gram": np.eye(3)}, "gram is not used by frontier of a network"),
         ({"W": np.full((3, 3), np.nan)}, "W contains NaN"),
+        ({"W": np.ma.array(np.eye(3), mask=np.eye(3))}, "W is a masked array"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message) -> None:

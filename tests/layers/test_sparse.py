@@ -88,7 +88,6 @@ def test_refit_without_a_metric_keeps_the_entries(rng):
         ),
         ({"gram": np.eye(2)}, r"gram has shape \(2, 2\); the layer has 3 inputs"),
         ({"gram": -np.eye(3)}, "gram has a negative diagonal"),
-        ({"gram": np.ones((3, 3)) - np.eye(3)}, "gram has a negative eigenvalue"),
         ({"support": np.ma.array(np.ones((2, 3), bool), mask=True)}, "support is a masked array"),
         ({"tol": -1.0}, "tol has to be a finite number"),
         ({"W": np.full((2, 3), np.nan)}, "W contains NaN"),
@@ -98,6 +97,12 @@ def test_refit_refuses(change, message):
     good = {"W": np.ones((2, 3)), "support": np.ones((2, 3), bool), "gram": np.eye(3)}
     with pytest.raises(ValueError, match=message):
         refit(**good | change)
+
+
+def test_refit_refuses_a_metric_without_a_best_answer():
+    gram = np.array([[1.0, -2.0, 1.0], [-2.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    with pytest.raises(ValueError, match="gram has a negative eigenvalue"):
+        refit(np.ones((1, 3)), np.array([[True, True, False]]), gram)
 
 
 def a_case(seed, m=64, n=96):

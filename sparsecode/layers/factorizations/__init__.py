@@ -17,7 +17,7 @@ import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._threads import single_threaded_blas
-from sparsecode._validation import check_array, check_option, check_real, check_unused
+from sparsecode._validation import check_array, check_int, check_option, check_real, check_unused
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Arrays,
@@ -380,6 +380,7 @@ def unpack(
     """
     if not (isinstance(meta, Mapping) and isinstance(arrays, Mapping)):
         raise ValueError(f"a packed layer is a mapping of arrays and one of JSON, got {meta!r}")
+    check_int(max_bytes, "max_bytes", low=0)
     named = {name: np.asarray(array) for name, array in arrays.items()}
     return _unpacked(named, dict(meta), max_bytes, DEEPEST)
 

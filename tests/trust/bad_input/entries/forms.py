@@ -65,7 +65,7 @@ def unpacked(kind: str) -> Entry:
         f"layers.unpack, {kind}", ROOM,
         given={"arrays": Thing(), "meta": Thing(), "max_bytes": Count(value=W.nbytes, low=0)},
         call=call, answers=lambda form: {"dense": form.to_dense()},
-        aliases={"arrays": ("packed",), "meta": ("packed",)},
+        aliases={"arrays": ("packed",), "meta": ("packed", "kind")},
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ ENTRIES = [
              {name: Data(value=M, grows=()) for name in ("matrix", "low_rank", "sparse")},
              limit=Number(low=0, open_low=True, none=True), cmap=Option()),
     *display("DictionaryDisplay",
-             {"atoms": Data(value=ATOMS, grows=(0,)), "patch_shape": Thing(value=(2, 2)),
+             {"atoms": Data(value=ATOMS), "patch_shape": Thing(value=(2, 2)),
               "usage": Data(value=np.arange(3.0), ndim=(1,), grows=(), optional=True)},
              cmap=Option()),
     *display("FrontierDisplay", {"curves": Thing(value=CURVES)},
