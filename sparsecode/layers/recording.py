@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsecode._threads import check_n_threads
-from sparsecode._validation import check_int, draw_seed
+from sparsecode._validation import check_int, draw_seed, without_mask
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.network import Network
 
@@ -83,6 +83,8 @@ def calibrate(
     with running(network, recorder, check_n_threads(n_threads)) as (run, fixed):
         for batch in batches_of(inputs, batch_size, fixed):
             run(batch)
+    if isinstance(network, Network):  # what enters no node before the layer is not checked by it
+        recorder.calibration.check(network)
     return recorder.calibration
 
 
@@ -177,7 +179,7 @@ def _batches(inputs: Any, batch_size: int | None, fixed: int | None) -> Iterator
 
 def _parts(batch: Any, batch_size: int | None, fixed: int | None) -> Iterator[Any]:
     """The batch in pieces along the first axis."""
-    arrays = _arrays(batch)
+    arrays = [without_mask(array, "inputs") for array in _arrays(batch)]
     lengths = {array.shape[0] if getattr(array, "shape", ()) else 0 for array in arrays}
     size = batch_size or fixed
     if size is None or (lengths == {size} and batch_size is None):

@@ -76,7 +76,8 @@ class CompressionDisplay:
         ax = tuple(ax) if isinstance(ax, Iterable) else (ax,)
         if len(ax) != 2:
             raise ValueError(f"ax has to be two axes, got {len(ax)}: plt.subplots(1, 2) makes them")
-        left, right = self.axes_ = tuple(map(check_axes, ax))
+        left, right = (check_axes(each) for each in ax)
+        self.axes_ = left, right
         self.figure_ = left.figure
         names, places = list(self.layers), range(len(self.layers))
         shares, errors = zip(*self.layers.values(), strict=True)
