@@ -119,7 +119,7 @@ def in_memory(setting: Setting, n: int, seed: int) -> dict[str, Speed]:
         learner = setting.learner(size, n_threads=1)
         _, found[name] = timed(lambda learner=learner: learner.fit(X), n * setting.n_passes)
     D, options = learner.components_, {"n_nonzero_coefs": N_NONZERO, "n_threads": 1}
-    _, found["coding"] = timed(lambda: sparse_encode(X, D, **options), n)
+    _, found["coding"] = timed(lambda: left(X, sparse_encode(X, D, **options), D), n)
     return found
 
 

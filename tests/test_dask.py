@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -29,8 +30,8 @@ CODINGS = (
 )
 
 
-@pytest.fixture(scope="module")
-def client():
+@contextmanager
+def two_workers():
     """Two worker processes on this machine."""
     with (
         distributed.LocalCluster(
@@ -38,6 +39,19 @@ def client():
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client():
+    with two_workers() as client:
+        yield client
+
+
+@pytest.fixture
+def mortal():
+    """Workers for this test alone: one that is killed does not always come back."""
+    with two_workers() as client:
         yield client
 
 
@@ -189,7 +203,7 @@ def test_the_layers_of_a_network_on_a_cluster(client, tmp_path) -> None:
     assert (tmp_path / "there.safetensors").read_bytes() == expected
 
 
-def test_a_worker_dies(problem, client, tmp_path) -> None:
+def test_a_worker_dies(problem, mortal, tmp_path) -> None:
     X, D = problem
     expected, dead = sparse_encode(X, D, n_nonzero_coefs=3), tmp_path / "dead"
 
@@ -204,11 +218,12 @@ def test_a_worker_dies(problem, client, tmp_path) -> None:
     assert dead.exists()
 
 
-@pytest.mark.parametrize("coding", [{"n_nonzero_coefs": 3}, {"alpha": 0.5}], ids=str)
-@pytest.mark.parametrize("learn", [mod, online_dictionary_learning])
-def test_a_worker_dies_while_atoms_are_learned(problem, client, tmp_path, learn, coding) -> None:
+@pytest.mark.parametrize(
+    ("learn", "coding"),
+    [(mod, {"n_nonzero_coefs": 3}), (online_dictionary_learning, {"alpha": 0.5})],
+)
+def test_a_worker_dies_while_atoms_are_learned(problem, mortal, tmp_path, learn, coding) -> None:
     """In the second iteration, with the codes of the first one on it."""
-    client.wait_for_workers(2, timeout=120)  # one may just be coming back
     X, dead = problem[0], tmp_path / "dead"
     options = {**coding, "max_iter": 4, "random_state": 0}
     if learn is online_dictionary_learning:
@@ -216,10 +231,10 @@ def test_a_worker_dies_while_atoms_are_learned(problem, client, tmp_path, learn,
 
     def fatal_once(row) -> None:
         if row["n_iter"] == 1:
-            victim = next(iter(client.scheduler_info()["workers"]))
-            held = client.has_what()[victim]
+            victim = next(iter(mortal.scheduler_info()["workers"]))
+            held = mortal.has_what()[victim]
             dead.write_text(str(len(held)))
-            os.kill(client.run(os.getpid, workers=[victim])[victim], signal.SIGKILL)
+            os.kill(mortal.run(os.getpid, workers=[victim])[victim], signal.SIGKILL)
 
     found = learn(blocks(X), 12, callback=fatal_once, **options)
     assert int(dead.read_text()) > 0  # codes were lost
