@@ -344,7 +344,7 @@ class _Cells:
 
     def __init__(self, path: Any, settings: tuple[int, ...], success_tol: float) -> None:
         self.path = None if path is None else _file(path)
-        self.settings = [*settings, success_tol]
+        self.settings: list[Any] = [*settings, success_tol]
         self.counts: dict[tuple[int, int], int] = {}
         if self.path is not None and self.path.exists():
             self._read(self.path)
