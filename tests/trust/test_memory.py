@@ -50,8 +50,7 @@ def test_what_is_known_to_be_too_large_is_refused_with_an_estimate(outcomes, nam
 def test_what_turns_out_too_large_is_a_memory_error(outcomes, name):
     outcome = outcomes[name]
     assert outcome.get("error") == "MemoryError", outcome
-    assert re.search(ESTIMATE, outcome["message"]), outcome
-    assert outcome["same"]
+    assert outcome["same"]  # and the process is as good as before; LAPACK says not how much
 
 
 @pytest.mark.slow
