@@ -158,7 +158,8 @@ def fit_dictionary(
     found = dict.fromkeys(_sizes(W.shape, budget, format_, ratio) for ratio in ratios)
     if not (sizes := [size for size in found if size is not None]):
         raise BudgetError(
-            f"one atom and its codes for a {W.shape} layer do not fit into {budget} bits"
+            f"one atom and its codes for a {W.shape} layer do not fit into {budget} bits; "
+            "raise budget"
         )
     learn, seed = LEARNERS[learning], 0 if random_state is None else random_state
     of_rows = gram is not None and W.shape[0] < W.shape[1] > ORDINARY
