@@ -118,7 +118,7 @@ class L21:
         return unit, self
 
 
-@formula(ndim=(2,), finite=True, coupled=True)
+@formula(needs="the nuclear norm needs a 2-D array, one signal a column", finite=True, coupled=True)
 @dataclass(frozen=True)
 class NuclearNorm:
     r"""The nuclear norm of a matrix, :math:`g(X) = \sum_i \sigma_i(X)`; it couples the columns.

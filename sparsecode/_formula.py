@@ -17,17 +17,24 @@ ANY = tuple(range(1, 65))
 
 
 def formula(
-    *, ndim: tuple[int, ...] | None = None, finite: bool = False, coupled: bool = False
+    *,
+    ndim: tuple[int, ...] | None = None,
+    needs: str | None = None,
+    finite: bool = False,
+    coupled: bool = False,
 ) -> Callable[[Penalty], Penalty]:
     """A penalty whose methods take numbers and nothing else, and name what they do not take.
 
-    Of any shape, or of so many axes. Where a formula has an answer for them, NaN and infinity are
-    numbers. A convex penalty that has no signals `coupled` takes a step for each of them.
+    Of any shape, or of so many axes, or of a matrix, which is what it `needs` in words. Where a
+    formula has an answer for them, NaN and infinity are numbers. A convex penalty that has no
+    signals `coupled` takes a step for each of them.
     """
 
     def decorate(cls: Penalty) -> Penalty:
         def values(x: Any, name: str) -> np.ndarray:
-            return _values(x, name, ndim, finite)
+            if needs is not None and isinstance(x, np.ndarray) and x.ndim != 2:
+                raise ValueError(f"{name} has to be 2-D, got {x.ndim}-D: {needs}")
+            return _values(x, name, (2,) if needs else ndim, finite)
 
         for name in OF_VALUES:
             if name in vars(cls):

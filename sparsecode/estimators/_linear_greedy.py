@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MultiOutputMixin
-from sklearn.exceptions import ConvergenceWarning
 
 from sparsecode._validation import check_bool, check_real
 from sparsecode.estimators._base import all_or_nothing
 from sparsecode.estimators._linear_base import LinearRegressor, centre, check_regression
 from sparsecode.solvers import Status, omp
+from sparsecode.solvers._run import warn
 
 __all__ = ["OrthogonalMatchingPursuit"]
 
@@ -126,11 +125,9 @@ class OrthogonalMatchingPursuit(MultiOutputMixin, LinearRegressor):
             limit = max(1, X.shape[1] // 10)
         result = omp(data.A, data.y, n_nonzero_coefs=limit, residual_tol=residual_tol)
         if result.status is Status.EXHAUSTED:
-            warnings.warn(
+            warn(
                 f"OrthogonalMatchingPursuit did not reach tol={self.tol:g}: no further feature "
-                "reduces the residual; raise tol",
-                ConvergenceWarning,
-                stacklevel=2,
+                "reduces the residual; raise tol"
             )
         coef = np.atleast_2d(result.x.T)
         self._keep(data, coef)

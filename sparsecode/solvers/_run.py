@@ -114,7 +114,7 @@ def as_history(rows: list[dict[str, float]]) -> History:
 
 def warn_not_converged(name: str, certificate: float, tol: float, max_iter: int) -> None:
     """The warning of every iteration that ended too early."""
-    _warn(
+    warn(
         f"{name} did not converge: its certificate is {certificate:.3g} after max_iter={max_iter} "
         f"iterations, asked for tol={tol:.3g}; raise max_iter or tol"
     )
@@ -122,7 +122,7 @@ def warn_not_converged(name: str, certificate: float, tol: float, max_iter: int)
 
 def warn_out_of_reach(name: str, worst: float) -> None:
     """The warning of a pursuit that ran out of atoms before the residual was small enough."""
-    _warn(
+    warn(
         f"{name} did not reach residual_tol: a residual is {worst:.3g} times as large when no atom "
         "reduces it any more; raise residual_tol, or add atoms"
     )
@@ -130,7 +130,7 @@ def warn_out_of_reach(name: str, worst: float) -> None:
 
 def warn_inaccurate(name: str, certificate: float) -> None:
     """The warning of a finite algorithm that rounding errors led astray."""
-    _warn(
+    warn(
         f"{name} lost its accuracy to rounding errors: its certificate is {certificate:.3g}; "
         "columns of A are nearly dependent: end the path earlier, or use fista"
     )
@@ -138,7 +138,7 @@ def warn_inaccurate(name: str, certificate: float) -> None:
 
 def warn_unidentified(name: str, share: float, rank: int) -> None:
     """The warning of a split in which nearly everything is an outlier."""
-    _warn(
+    warn(
         f"{name} took all but {share:.0%} of the entries for outliers: too few are left to tell "
         f"what a matrix of rank {rank} is; lower rank, raise decay, or raise tol to the noise"
     )
@@ -146,7 +146,7 @@ def warn_unidentified(name: str, share: float, rank: int) -> None:
 
 def warn_not_gaussian(name: str, why: str) -> None:
     """The warning of message passing with a matrix it is not meant for."""
-    _warn(
+    warn(
         f"{name} is for matrices with independent entries of mean zero, and {why}: it may diverge, "
         "and state evolution does not hold; raise damping, or use fista"
     )
@@ -166,7 +166,8 @@ def without_warnings() -> Iterator[None]:
         _local.silent = before
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Of convergence, at the line that called the package."""
     if getattr(_local, "silent", False):
         return
     from sklearn.exceptions import ConvergenceWarning
@@ -175,7 +176,7 @@ def _warn(message: str) -> None:
 
 
 def _levels_inside() -> int:
-    """The stack level, seen from `_warn`, of the line that called the package."""
+    """The stack level, seen from `warn`, of the line that called the package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(
         "sparsecode."

@@ -240,7 +240,7 @@ def test_the_prediction_has_no_scale(scale) -> None:
         ({"n_iter": 2**50}, "n_iter=.* would take"),
         ({"n_samples": 2**50}, "n_samples=.* would take"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_what_cannot_be_predicted_is_named(change, message) -> None:
     arguments = {
