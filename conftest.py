@@ -49,3 +49,4 @@ collect_ignore = [
     )
     if not find_spec(library)
 ]
+collect_ignore.append("tests/trust/fuzzing/engine.py")  # instruments whatever it imports
