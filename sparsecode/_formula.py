@@ -53,8 +53,9 @@ def _of_values(method: Callable[..., Any], values: Callable[..., np.ndarray]) ->
 
     @functools.wraps(method)
     def checked(self: Any, *given: Any, **named: Any) -> Any:
-        (x,) = given or (named.pop(name),)
-        return method(self, values(x, name), **named)
+        if len(given) + len(named) != 1 or (named and name not in named):
+            raise TypeError(f"{method.__name__}() takes one argument, {name}")
+        return method(self, values(given[0] if given else named[name], name))
 
     return checked
 

@@ -360,3 +360,9 @@ def test_the_hard_threshold_is_at_the_square_root_of_twice_the_step() -> None:
 def test_errors_say_what_is_wrong(make, message) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_method_says_how_many_arguments_it_takes() -> None:
+    for call in (lambda: L1().value(), lambda: L1().value(1.0, 2.0), lambda: L1().value(y=1.0)):
+        with pytest.raises(TypeError, match=r"value\(\) takes one argument, x"):
+            call()

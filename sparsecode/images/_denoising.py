@@ -117,7 +117,8 @@ def shares_of(picture: Picture, sigma: float, data_range: float | None) -> tuple
         spread = picture.range[1] - picture.range[0]
     else:
         spread = check_real(data_range, "data_range", low=0) / picture.unit
-    own = 30 / 255 * spread
+    largest = float(np.finfo(float).max) / 2
+    own, sigma = min(30 / 255 * spread, largest), min(max(sigma, 1 / largest), largest)
     return own / max(own, sigma), sigma / max(own, sigma)
 
 

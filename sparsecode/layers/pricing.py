@@ -205,7 +205,7 @@ class _Sample:
 
     def _fit(self, task: Task, W: np.ndarray) -> Factorization:
         family, options = FAMILIES[task.method], self.job.options(task)
-        precision = family.precision(self.dtype, W.size)
+        precision = family.precision(self.dtype, W.shape)
         budget = _budget(task, W, self.dtype)
         dense, metric = W.astype(precision, copy=False), self._metric(precision)
         return family.fit(dense, metric, budget, self.dtype, **options)

@@ -44,6 +44,7 @@ class Memory(NamedTuple):
     velocity: np.ndarray  # of the atoms, in a pass
     n_passes: int
     objective: float  # of the last pass
+    leading: bool  # it did no worse than the one before: the atoms may run ahead
 
 
 def unit_for(size: float, unit: float | None, dtype: np.dtype) -> float:
@@ -106,7 +107,7 @@ class Pass(NamedTuple):
 def passes(state: OnlineState, batches: Batches) -> Iterator[Pass]:
     memory, coding, n = state.memory, state.coding.in_units(state.unit), batches.n_batches
     weights, uses, atoms = memory.weights.copy(), memory.uses, Atoms(state)
-    n_rows, objective, leading = state.n_rows, memory.objective, memory.n_passes > 0
+    n_rows, objective, leading = state.n_rows, memory.objective, memory.leading
     for n_pass in count(memory.n_passes):
         energy, absolute, n_replaced, coherence = 0.0, 0.0, 0, 0.0
         if n_pass > 0:
@@ -135,7 +136,7 @@ def passes(state: OnlineState, batches: Batches) -> Iterator[Pass]:
         objective = cost
         remembered = Memory(
             weights.copy(), atoms.born.copy(), batches.kept(), uses, atoms.velocity.copy(),
-            n_pass + 1, objective,
+            n_pass + 1, objective, leading,
         )  # fmt: skip
         D, A, B = atoms.D.copy(), atoms.A.copy(), atoms.B.copy()
         after = state._replace(D=D, A=A, B=B, n_rows=n_rows, memory=remembered)

@@ -209,6 +209,7 @@ def _unseen(rows: Rows | BlockRows, D: np.ndarray) -> Memory:
         velocity=np.zeros_like(D),
         n_passes=0,
         objective=0.0,
+        leading=False,
     )
 
 

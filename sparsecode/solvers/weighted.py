@@ -94,7 +94,7 @@ def weighted_svd(W: Any, gram: Any, rank: int) -> LowRankFactors:
         root = None if gram is None else gram_root(gram, W.shape[1])
         left, right, error = weighted_projection(scaled.astype(np.float64), root, rank)
     else:
-        H = None if gram is None else check_gram(gram, W.shape[1], None)
+        H = _moment(gram, W.shape)
         energies, left = _by_smaller_side(scaled, H, rank)
         right = left.T.astype(W.dtype) @ scaled
         error = float(energies[rank:].sum())
@@ -145,11 +145,17 @@ def weighted_spectrum(W: Any, gram: Any) -> WeightedSpectrum:
         U, s, _ = svd(wide if gram is None else wide @ gram_root(gram, W.shape[1]))
         energies = s * s
     else:
-        H = None if gram is None else check_gram(gram, W.shape[1], None)
+        H = _moment(gram, W.shape)
         energies, U = _by_smaller_side(scaled, H, min(W.shape))
     return WeightedSpectrum(
         np.ascontiguousarray(U.astype(W.dtype, copy=False)), energies * (unit * unit)
     )
+
+
+def _moment(gram: Any, shape: tuple[int, int]) -> np.ndarray | None:
+    """In its own precision where tiles of it are brought to double, else in that."""
+    m, n = shape
+    return None if gram is None else check_gram(gram, n, None if m <= n else np.float64)
 
 
 def _by_smaller_side(

@@ -190,3 +190,10 @@ def test_bad_input_is_one_clear_error(options, error, message) -> None:
     arguments = {"noisy": np.ones((9, 9)), **options}
     with pytest.raises(error, match=message):
         denoise(arguments.pop("noisy"), **arguments)
+
+
+@pytest.mark.parametrize(("scale", "sigma"), [(1e200, 1e-200), (1e-200, 1e200)])
+def test_a_constant_picture_of_one_end_and_a_sigma_of_the_other(scale, sigma) -> None:
+    picture = np.full((16, 16), scale)
+    restored = denoise(picture, sigma, n_components=8, max_iter=1)
+    np.testing.assert_allclose(restored / scale, 1, rtol=1e-6)

@@ -315,6 +315,7 @@ def test_a_wide_layer_needs_no_root_of_the_moment(rng, dtype, damping, monkeypat
     W, H = combinations(12, 40, 6, 2, rng).astype(dtype), X.T @ X
     options = {"budget": 0.5, "gram": H, "damping": damping, "random_state": 0}
     expected = output_error(W, factorize(W, "dictionary", **options), H)
+    monkeypatch.setattr("sparsecode.layers.factorizations.LARGE", 100)  # in the layer's precision
     monkeypatch.setattr("sparsecode.layers.factorizations.dictionary.ORDINARY", 8)
     monkeypatch.setattr("sparsecode.solvers.weighted.TILE", 7)
     found = factorize(W, "dictionary", **options)

@@ -42,6 +42,21 @@ def test_the_error_is_the_optimal_tail(rng, shape, metric, rank):
     np.testing.assert_allclose(output_error(W, f.to_dense(), H), expected, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize("n_samples", [100, 200])
+@pytest.mark.parametrize("shape", [(400, 300), (300, 400)])
+def test_a_singular_moment_of_a_large_layer(rng, shape, n_samples, monkeypatch):
+    """Only wide layers are fitted in their own precision, where no pivot can be noise."""
+    X = rng.standard_normal((n_samples, shape[1]))
+    W, H = rng.standard_normal(shape).astype(np.float32), X.T @ X
+    monkeypatch.setattr("sparsecode.layers.factorizations.LARGE", 100)
+    monkeypatch.setattr("sparsecode.solvers.weighted.ORDINARY", 8)
+    monkeypatch.setattr("sparsecode.solvers.weighted.TILE", 7)
+    f = factorize(W, "low_rank", budget=share(shape, 5), gram=H, damping=0)
+    energies = np.linalg.svd(W @ X.T, compute_uv=False) ** 2
+    expected = energies[5:].sum() / energies.sum()
+    np.testing.assert_allclose(output_error(W, f, H), expected, rtol=1e-4)
+
+
 def test_without_a_metric_it_is_the_truncated_svd(rng):
     W = rng.standard_normal((20, 30))
     f = factorize(W, "low_rank", budget=share(W.shape, 5))

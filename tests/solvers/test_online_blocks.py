@@ -130,6 +130,17 @@ def test_a_run_that_goes_on_is_the_uninterrupted_one(X, coding) -> None:
         learn(blocks(X, 50), init=first, **coding)
 
 
+@pytest.mark.parametrize("first", range(1, 8))
+def test_a_result_goes_on_wherever_it_ended(first) -> None:
+    """After a pass that raised the objective too: the atoms do not run ahead then."""
+    X = np.random.default_rng(2).standard_normal((24, 5))
+    options = {"n_components": 8, "n_nonzero_coefs": 2, "batch_size": 8, "random_state": 0}
+    whole = online_dictionary_learning(X, max_iter=8, **options)
+    begun = online_dictionary_learning(X, max_iter=first, **options)
+    rest = online_dictionary_learning(X, max_iter=8 - first, **options | {"init": begun})
+    assert rest.dictionary.tobytes() == whole.dictionary.tobytes()
+
+
 def test_new_rows_add_to_a_state_wherever_they_are(X) -> None:
     old, new = learn(X[:128], n_nonzero_coefs=2, max_iter=2), X[128:]
     expected = learn(new, state=old.state, max_iter=2)

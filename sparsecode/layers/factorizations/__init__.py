@@ -7,7 +7,6 @@ line in `FAMILIES`. The tests run over that table.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
@@ -83,19 +82,19 @@ LARGE = 2**20 + 1  # entries: of memory, and of what BLAS threads are worth
 class Family(NamedTuple):
     """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``.
 
-    A fit may overwrite `gram`. From so many entries on as `narrow_from` says it does with the
-    precision of the layer; below, it gets both matrices in float64. `rough` are options of a
-    fit that is good enough to choose among families and sizes, and `rougher` more of them,
-    where `options` allow them, for a large layer. Some rows of that stand for all where rows
-    are `apart`, and `series` makes many fits, and the bits of the layer, of one decomposition,
-    maybe of some rows. `draws` tells of options whether a fit with them takes a `random_state`.
-    `variants` are the options that a search tries; of a family that is `costly`, at few sizes,
-    the one that did best for the others.
+    A fit may overwrite `gram`. Where the shape is one for which it is `narrow`, it does with the
+    precision of the layer; else it gets both matrices in float64. `rough` are options of a fit that
+    is good enough to choose among families and sizes, and `rougher` more of them, where `options`
+    allow them, for a large layer. Some rows of that stand for all where rows are `apart`, and
+    `series` makes many fits, and the bits of the layer, of one decomposition, maybe of some rows.
+    `draws` tells of options whether a fit with them takes a `random_state`. `variants` are the
+    options that a search tries; of a family that is `costly`, at few sizes, the one that did best
+    for the others.
     """
 
     form: type[Factorization]
     fit: Callable[..., Factorization]
-    narrow_from: float = math.inf
+    narrow: Callable[[tuple[int, int]], bool] = lambda shape: False
     rough: Mapping[str, Any] = MappingProxyType({})
     rougher: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
     apart: bool = False
@@ -104,9 +103,14 @@ class Family(NamedTuple):
     costly: bool = False
     draws: Callable[[Mapping[str, Any]], bool] = lambda options: False
 
-    def precision(self, dtype: np.dtype, size: int) -> np.dtype:
-        """In which a layer of this dtype and so many entries is fitted."""
-        return computing_dtype(dtype) if size >= self.narrow_from else np.dtype(np.float64)
+    def precision(self, dtype: np.dtype, shape: tuple[int, int]) -> np.dtype:
+        """In which a layer of this dtype and shape is fitted."""
+        return computing_dtype(dtype) if self.narrow(shape) else np.dtype(np.float64)
+
+
+def _wide(shape: tuple[int, int]) -> bool:
+    """Large and wide: in float64 a moment is then larger than all else."""
+    return shape[0] < shape[1] and shape[0] * shape[1] >= LARGE
 
 
 VALUE_BITS: tuple[Mapping[str, Any], ...] = ({}, *({"value_bits": bits} for bits in (8, 6, 4, 3)))
@@ -115,11 +119,11 @@ FAMILIES: dict[str, Family] = {
     family.form.kind: family
     for family in (
         Family(Dense, fit_dense),
-        Family(LowRank, fit_low_rank, narrow_from=LARGE, series=fit_ranks, variants=VALUE_BITS),
+        Family(LowRank, fit_low_rank, narrow=_wide, series=fit_ranks, variants=VALUE_BITS),
         Family(
             Sparse,
             fit_sparse,
-            narrow_from=0,
+            narrow=lambda shape: True,
             rougher=lambda options: {} if options.get("refit") is False else {"refit_tol": 0.05},
             apart=True,
             variants=VALUE_BITS,
@@ -136,7 +140,7 @@ FAMILIES: dict[str, Family] = {
         Family(
             Dictionary,
             fit_dictionary,
-            narrow_from=LARGE,
+            narrow=_wide,
             draws=lambda options: options.get("learning") != "orthogonal",
             rough={"n_rounds": 5},
             rougher=lambda options: {} if "learning" in options else {"learning": "orthogonal"},
@@ -146,11 +150,11 @@ FAMILIES: dict[str, Family] = {
         Family(
             Codebook,
             fit_codebook,
-            narrow_from=0,
+            narrow=lambda shape: True,
             apart=True,
             draws=lambda options: options.get("subvector", 1) > 1,
         ),
-        Family(Uniform, fit_uniform, narrow_from=0, apart=True),
+        Family(Uniform, fit_uniform, narrow=lambda shape: True, apart=True),
     )
 }
 
@@ -248,7 +252,7 @@ def factorize(
     available = int(share_of(budget, n_bytes) * 8 * n_bytes)
     if gram is None:
         check_unused("factorize without gram", damping=damping)
-    precision = family.precision(dtype, dense.size)
+    precision = family.precision(dtype, dense.shape)
     damping = DAMPING if damping is None else damping
     metric = damped(gram, dense.shape[1], damping, precision)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.

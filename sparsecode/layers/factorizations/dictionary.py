@@ -235,7 +235,7 @@ def _white_rows(
     """What `_white` gives, from ``W H W^T = U S^2 U^T``: no root of a moment larger than that.
 
     The weights become ``U S``, and atoms come back as ``atoms S^-1 U^T W``. Squares are formed, so
-    directions of less than `1e-8` of the largest are cut.
+    directions of less than ``sqrt(m * eps)`` of the largest are cut.
     """
     energies, U = eigenvectors(outer_square(W, gram))
     kept = energies > len(W) * np.finfo(np.float64).eps * energies[-1]
