@@ -39,8 +39,8 @@ def atomic_write(
     ``write_to(file)`` fills a new file in the folder of `path`; its bytes are forced to the disk,
     ``verify(new)`` may read them back and raise, and only then does the new file take the name.
     After an exception or an interrupt at any point, `path` is as it was and nothing else is left.
-    A process that is killed leaves its new file, ``.sparsecode-*.tmp``; the next one that writes
-    `path` takes it away.
+    A process that is killed, or interrupted before its new file is known to be its own, leaves
+    that file, ``.sparsecode-*.tmp``; the next one that writes `path` takes it away.
     A symbolic link stays a link: the file it points to is replaced. A file that is replaced hands
     its permissions on; a new one gets those of the process's umask.
 
@@ -92,16 +92,18 @@ def _new_file(target: Path, path: str | os.PathLike[str]) -> Iterator[tuple[Path
     Its name is always the same, so that what a killed process left is found and goes. A lock tells
     that from a file that another process is writing now; beside that one it has a name of its own.
     """
-    temporary, holder = beside(target, ".tmp"), None
+    temporary, holder, ours = beside(target, ".tmp"), None, False
     try:
         holder = _taken(temporary)
         if holder is None:
             temporary = beside(target, f"-{secrets.token_hex(8)}.tmp")
+        ours = True
         with open(temporary, "x+b" if holder is None else "r+b") as file:
             yield temporary, file
     except BaseException as error:
-        with contextlib.suppress(OSError):  # where it could not be made, it need not go
-            temporary.unlink()
+        if ours:  # before that, the file of this name may be another process's
+            with contextlib.suppress(OSError):  # where it could not be made, it need not go
+                temporary.unlink()
         told = _told(error, path, temporary.parent)
         if told is error:
             raise
@@ -112,11 +114,13 @@ def _new_file(target: Path, path: str | os.PathLike[str]) -> Iterator[tuple[Path
 
 
 def _taken(temporary: Path) -> int | None:
-    """What holds the lock of this file, which is new; None where another process writes it."""
-    with contextlib.suppress(BlockingIOError, FileExistsError, FileNotFoundError):
+    """What holds the lock of this file, which is new; None where another process or user has it."""
+    with contextlib.suppress(BlockingIOError, FileExistsError, FileNotFoundError, PermissionError):
         if temporary.exists() and (stale := lock(temporary)) is not None:
-            temporary.unlink()
-            os.close(stale)
+            try:
+                temporary.unlink()
+            finally:
+                os.close(stale)
         open(temporary, "xb").close()
         if (holder := lock(temporary)) is None:  # nobody could tell it from what was left
             temporary.unlink()

@@ -5,7 +5,9 @@ import stat
 
 import pytest
 
+from sparsecode import _files
 from sparsecode._files import JSON_LIMIT, atomic_write, refuse_same_file, strict_json
+from sparsecode._locks import beside
 
 
 def put(content):
@@ -116,6 +118,26 @@ def test_a_read_only_file_or_folder_is_respected(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(PermissionError, match=r"the folder .* is read-only; use another"):
         atomic_write(tmp_path / "b.bin", put(b"x"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, PermissionError])
+def test_the_new_file_of_another_process_stays(tmp_path, monkeypatch, error):
+    """Whatever happens while it is found out whose it is; another user's may not be opened."""
+    theirs = beside(tmp_path.resolve() / "a.bin", ".tmp")
+    theirs.write_bytes(b"theirs")
+
+    def fail(path):
+        raise error(13, "Permission denied")
+
+    monkeypatch.setattr(_files, "lock", fail)
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            atomic_write(tmp_path / "a.bin", put(b"ours"))
+    else:
+        atomic_write(tmp_path / "a.bin", put(b"ours"))
+        assert (tmp_path / "a.bin").read_bytes() == b"ours"
+    assert theirs.read_bytes() == b"theirs"
+    assert set(os.listdir(tmp_path)) <= {theirs.name, "a.bin"}
 
 
 def test_one_file_under_any_name_is_refused(tmp_path):
