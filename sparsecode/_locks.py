@@ -77,6 +77,6 @@ def claimed(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
+        mark.unlink(missing_ok=True)  # while it is held: the next one makes its own
         if descriptor is not None:
-            mark.unlink(missing_ok=True)  # while it is held: the next one makes its own
             os.close(descriptor)

@@ -4,6 +4,7 @@ In each case there is one sentence that names the file, and everything that was 
 """
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -220,6 +221,16 @@ def test_what_a_killed_run_claimed_is_free(folder):
     with claimed(folder / "out.npz"):
         assert mark.exists()
     assert not mark.exists()
+
+
+def test_a_file_system_without_locks_keeps_no_claim(tmp_path, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("sparsecode._locks.fcntl.flock", refuse)
+    with claimed(tmp_path / "out.npz"):
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_symlinked_output_stays_a_link(capsys, folder):
