@@ -25,9 +25,8 @@ def check_fits(n_bytes: int, what: str) -> None:
         return
     for limit, whose in ((_machine(), "this machine has"), (_left(), "this process may take")):
         if n_bytes > limit:
-            raise MemoryError(
-                f"{what} would take {n_bytes / 2**30:.3g} GiB; {whose} {limit / 2**30:.3g}"
-            )
+            needed = min(n_bytes, 2**1000) / 2**30  # an integer may be more than a float can be
+            raise MemoryError(f"{what} would take {needed:.3g} GiB; {whose} {limit / 2**30:.3g}")
 
 
 def _machine() -> int:

@@ -312,7 +312,10 @@ def check_real(
     """A finite real number inside the interval."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} has to be a real number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer or a fraction
+        number = np.inf
     inside = (number > low if open_low else number >= low) and (
         number < high if open_high else number <= high
     )

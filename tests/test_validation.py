@@ -1,5 +1,7 @@
 """The public edge: what comes in is usable, or the message names it and says what would work."""
 
+from fractions import Fraction
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -279,6 +281,14 @@ def test_a_real_number_is_inside(value) -> None:
 def test_an_infinite_bound_is_no_number(limits, interval) -> None:
     with pytest.raises(ValueError, match=f"has to be a finite number in {interval}, got nan"):
         check_real(np.nan, "alpha", **limits)
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**400), Fraction(10**400)], ids=["high", "low", "fraction"]
+)
+def test_a_number_that_no_float_holds_is_not_finite(value) -> None:
+    with pytest.raises(ValueError, match=r"alpha has to be a finite number in \(-inf, inf\), got "):
+        check_real(value, "alpha")
 
 
 @pytest.mark.parametrize("value", [0, 1, None, "yes", np.ones(1, bool)])

@@ -10,6 +10,7 @@ import pytest
 
 from sparsecode import _memory
 from sparsecode._memory import check_fits
+from sparsecode._validation import check_n_components
 
 WORKER = Path(__file__).parent / "limited.py"
 ESTIMATE = r"([\d.e+]+ [KMGTP]iB)"
@@ -58,6 +59,13 @@ def test_what_turns_out_too_large_is_a_memory_error(outcomes, name):
 def test_fewer_threads_do_the_work_where_there_is_no_room_for_more(outcomes, name):
     assert outcomes[name].get("done"), outcomes[name]
     assert outcomes[name]["same"]
+
+
+def test_an_estimate_that_no_float_holds_names_the_argument_too():
+    with pytest.raises(MemoryError, match=r"^n_components=10+ atoms .* GiB; this machine has "):
+        check_n_components(10**160, 3)
+    with pytest.raises(MemoryError, match=r"^max_iter would take .* GiB; this machine has "):
+        check_fits(10**400, "max_iter")
 
 
 def test_the_least_of_the_limits_counts(tmp_path, monkeypatch):
