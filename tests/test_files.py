@@ -140,6 +140,19 @@ def test_the_new_file_of_another_process_stays(tmp_path, monkeypatch, error):
     assert set(os.listdir(tmp_path)) <= {theirs.name, "a.bin"}
 
 
+def test_a_folder_that_may_not_be_listed_can_be_written(tmp_path, monkeypatch):
+    def listless(path, *args, **kwargs):  # a superuser may list any folder
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **kwargs)
+
+    opened = os.open
+    monkeypatch.setattr(os, "open", listless)
+    for content in (b"one", b"two"):
+        atomic_write(tmp_path / "a.bin", put(content))
+        assert (tmp_path / "a.bin").read_bytes() == content
+
+
 def test_one_file_under_any_name_is_refused(tmp_path):
     source = tmp_path / "a.bin"
     source.write_bytes(b"x")
