@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -434,6 +435,7 @@ def saved(array):
         (hostile_npy((3, 3), data=b"\0" * 71), "asks for 72 bytes of data, and it holds 71"),
         (hostile_npy((-1, -9), data=b"\0" * 72), "cannot be read"),
         (hostile_npy((2, 2), dtype="|O"), "real numbers are needed"),
+        (b"\x93NUMPY\x01\x00" + struct.pack("<H", 9001) + b"-" * 9000 + b"1", "cannot be read"),
         (saved(np.zeros(4)), "two axes"),
         (saved(np.zeros((2, 2, 2))), "two axes"),
         (saved(np.zeros((2, 2), complex)), "real numbers are needed"),
@@ -445,6 +447,21 @@ def saved(array):
 def test_decompose_refuses_what_is_no_matrix(capsys, folder, content, reason):
     Path("bad.npy").write_bytes(content)
     check_refused(capsys, folder, ["decompose", "bad.npy", "-o", "x.npz"], reason)
+
+
+def test_decompose_does_not_take_a_lack_of_memory_for_damage(capsys, folder, monkeypatch):
+    from sparsecode import _memory
+
+    def fail(*args, **kwargs):
+        raise MemoryError("Unable to allocate")
+
+    np.save("large.npy", np.zeros((400, 400)))
+    monkeypatch.setattr(np, "load", fail)  # by others' use of it: the check saw enough
+    argv = ["decompose", "large.npy", "-o", "x.npz"]
+    check_refused(capsys, folder, argv, "not enough memory", "Unable to allocate")
+    monkeypatch.setattr(_memory, "_machine", lambda: 2**20)
+    estimate = "not enough memory for this input (the matrix in large.npy would take 0.00119 GiB"
+    check_refused(capsys, folder, argv, estimate)
 
 
 def test_decompose_never_unpickles(capsys, folder):

@@ -157,7 +157,6 @@ _DAMAGE = (
     EOFError,
     OverflowError,
     RuntimeError,
-    MemoryError,
     SyntaxError,
     TokenError,
     struct.error,
@@ -183,8 +182,13 @@ def read_matrix(path: str, *, max_bytes: int = 2**40) -> np.ndarray:
     """
     import numpy as np
 
+    from sparsecode._memory import check_fits
+
     try:
-        large = _check_header(Path(path), max_bytes) > MAPPED
+        n_bytes = _check_header(Path(path), max_bytes)
+        large = n_bytes > MAPPED
+        if not large:
+            check_fits(n_bytes, f"the matrix in {path}")
         return np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
     except _DAMAGE as error:
         raise ValueError(f"{path} cannot be read as a .npy matrix: {str(error)[:500]}") from error
@@ -202,7 +206,10 @@ def _check_header(path: Path, max_bytes: int) -> int:
         version = np.lib.format.read_magic(file)
         if version not in readers:
             raise ValueError(f"its .npy version is {version}; save it with numpy.save")
-        shape, _, dtype = readers[version](file)
+        try:
+            shape, _, dtype = readers[version](file)
+        except MemoryError as error:  # of the parser, whose stack is short
+            raise ValueError("its header is nested too deeply") from error
         n_bytes = path.stat().st_size - file.tell()
     if dtype.kind not in "biuf":
         raise ValueError(f"its dtype is {str(dtype)[:80]}; real numbers are needed")
