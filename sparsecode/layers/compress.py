@@ -154,7 +154,7 @@ def compress(
     keep_failed = check_bool(keep_failed, "keep_failed")
     n_threads = check_n_threads(n_threads)
     check_callable(progress, "progress")
-    store = None if checkpoint is None else Checkpoint(check_path(checkpoint, "checkpoint"))
+    folder = None if checkpoint is None else check_path(checkpoint, "checkpoint")
     todo = plans(_select(network, include, exclude), recipe)
     check_moments(network, calibration=calibration, heldout=heldout)
     file_size(
@@ -162,6 +162,7 @@ def compress(
     )  # what cannot be stored is refused before the work
     jobs = _Jobs(network, todo, calibration, recipe)
     search = Search(network, todo, suffix, budget=share, max_error=max_error)
+    store = None if folder is None else Checkpoint(folder)  # a wrong argument makes no folder
     counter = _Counter(progress, store)
     failures: dict[str, str] = {}
     for stage in search.stages():

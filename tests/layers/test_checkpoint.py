@@ -36,6 +36,16 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path, after) -> None:
     assert all(p.stat().st_mtime_ns == time for p, time in times.items())
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"include": "nobody"}, {"calibration": "none"}, {"suffix": ".csv"}]
+)
+def test_a_wrong_argument_makes_no_folder(tmp_path, wrong) -> None:
+    arguments = {"budget": 0.5, "methods": QUICK} | wrong
+    with pytest.raises((TypeError, ValueError)):
+        compress(a_network(), checkpoint=tmp_path / "c", **arguments)
+    assert not (tmp_path / "c").exists()
+
+
 def test_another_layer_is_another_job(tmp_path) -> None:
     compress(a_network(), 0.5, methods=QUICK, checkpoint=tmp_path)
     changed = a_network()
