@@ -76,7 +76,8 @@ def run(
     """
     check_callable(callback, "callback")
     if tol is None:  # nothing else ends it: the history will be that long
-        check_fits(ROW * max_iter, f"the history of max_iter={max_iter} iterations without a tol")
+        n_rows = max_iter // check_every + 1
+        check_fits(ROW * n_rows, f"the history of max_iter={max_iter} iterations without a tol")
     started = time.perf_counter()
     rows: list[dict[str, float]] = []
     status = Status.COMPLETED if tol is None else Status.MAX_ITER

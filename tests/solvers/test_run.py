@@ -125,3 +125,11 @@ def test_a_history_that_no_memory_holds_is_refused_before_the_work() -> None:
     with pytest.raises(MemoryError, match=f"max_iter={2**50} iterations without a tol would take"):
         run(halves(), measure, tol=None, max_iter=2**50, name="halves")
     assert run(halves(), measure, tol=0.1, max_iter=2**50, name="halves")[1]["n_iter"] < 9
+
+
+def test_a_history_takes_a_row_for_each_check(monkeypatch) -> None:
+    monkeypatch.setattr("sparsecode._memory._machine", lambda: 2**21)
+    ending = run(halves(), measure, tol=None, max_iter=9000, check_every=100, name="halves")[1]
+    assert len(ending["history"]["n_iter"]) == 90
+    with pytest.raises(MemoryError, match="the history of max_iter=9000 iterations"):
+        run(halves(), measure, tol=None, max_iter=9000, name="halves")
