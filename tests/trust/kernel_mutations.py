@@ -13,11 +13,13 @@ import re
 import resource
 import sys
 from pathlib import Path
+from types import CodeType
 
 import numba
 import pytest
 
 LIMIT = 60  # seconds of processor time: a change may make a loop endless
+BROKEN = 70  # the status of a process that came to no outcome
 TESTS = Path(__file__).parents[1] / "solvers" / "test_kernels.py"
 
 
@@ -109,38 +111,54 @@ MUTATIONS = {
 }
 
 
-def mutate(kernels: str, mutation: str) -> None:
-    """Give the functions of the file, wherever they were imported to, the changed code."""
+def changed(kernels: str, mutation: str) -> CodeType:
+    """The code of the file with the mutation in it, which has to stand there once and to compile.
+
+    It is for the parent to make: in a process whose failure is looked for, its error would be one.
+    """
     module = importlib.import_module(f"sparsecode.solvers._kernels.{kernels}")
     source = inspect.getsource(module)
     before, old, new, after = re.fullmatch(r"(.*)<<(.*)\|(.*)>>(.*)", mutation, re.DOTALL).groups()
     if source.count(before + old + after) != 1:
-        raise SystemExit(f"{mutation} does not stand once in {kernels}.py")
+        raise ValueError(f"{mutation} does not stand once in {kernels}.py")
     source = source.replace(before + old + after, before + new + after)
-    changed: dict[str, object] = {}
-    exec(compile(source, module.__file__, "exec"), changed)
+    return compile(source, module.__file__, "exec")
+
+
+def mutate(kernels: str, code: CodeType) -> None:
+    """Give the functions of the file, wherever they were imported to, the changed code."""
+    module = importlib.import_module(f"sparsecode.solvers._kernels.{kernels}")
+    names: dict[str, object] = {}
+    exec(code, names)
     for name, function in vars(module).items():
         if inspect.isfunction(function) and function.__module__ == module.__name__:
-            function.__code__ = changed[name].__code__
+            function.__code__ = names[name].__code__
 
 
 def noticed(session: pytest.Session, kernels: str = "", mutation: str = "") -> str:
     """Run the tests in a process of their own: `failed`, `hangs` or `passed`."""
+    code = changed(kernels, mutation) if mutation else None
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
-        for stream in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        if mutation:
-            mutate(kernels, mutation)
-        for item in session.items:
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
-            if session.testsfailed:
-                break
-        os._exit(bool(session.testsfailed))
+        status = BROKEN
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            if code is not None:
+                mutate(kernels, code)
+            for item in session.items:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+                if session.testsfailed:
+                    break
+            status = int(bool(session.testsfailed))
+        finally:
+            os._exit(status)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         return "hangs"
+    if os.WEXITSTATUS(status) == BROKEN:
+        raise RuntimeError(f"the tests could not be run with {mutation!r} in {kernels}.py")
     return "failed" if os.WEXITSTATUS(status) else "passed"
 
 
