@@ -4,6 +4,8 @@ The same files from a seed in every run; ``python -m fuzzing`` goes on for longe
 """
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 pytest.importorskip("onnx")  # of whose files one reader is
 
 from fuzzing import corpus, mutations, readers
-from fuzzing.__main__ import READERS
+from fuzzing.__main__ import READERS, main
 from fuzzing.guard import Guard
 
 
@@ -22,6 +24,30 @@ def guard(tmp_path_factory):
 
 def test_every_reader_is_fuzzed():
     assert tuple(readers.READERS) == READERS == tuple(corpus.MAKERS)
+
+
+@pytest.mark.parametrize(
+    ("status", "stats", "told"),
+    [
+        (0, "stat::number_of_executed_units: 7", "npz: 7 executions, nothing found"),
+        (0, "stat::number_of_executed_units: 0", "npz: 0 executions, NOT FUZZED"),
+        (0, "", "npz: 0 executions, NOT FUZZED"),
+        (77, "stat::number_of_executed_units: 7", "npz: 7 executions, FOUND"),
+        (1, "", "npz: 0 executions, NOT FUZZED"),
+    ],
+)
+def test_an_engine_that_ran_nothing_found_nothing_out(
+    monkeypatch, capsys, tmp_path, status, stats, told
+):
+    done = subprocess.CompletedProcess([], status, "", stats)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
+    monkeypatch.setattr(sys, "argv", ["fuzzing", "npz", "--findings", str(tmp_path)])
+    if "nothing found" in told:
+        main()
+    else:
+        with pytest.raises(SystemExit, match="what was found is in"):
+            main()
+    assert capsys.readouterr().out.startswith(told)
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -33,11 +33,13 @@ def main() -> None:
             [sys.executable, "-m", "fuzzing.engine", *task], capture_output=True, text=True
         )
         count = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
-        told = f"{name}: {count[1] if count else 0} executions"
-        if done.returncode == 0:
+        executed = int(count[1]) if count else 0
+        told = f"{name}: {executed} executions"
+        if done.returncode == 0 and executed:
             print(f"{told}, nothing found", flush=True)
             return True
-        print(f"{told}, FOUND:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}", flush=True)
+        what = "FOUND" if executed else "NOT FUZZED"
+        print(f"{told}, {what}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}", flush=True)
         return False
 
     with ThreadPoolExecutor(options.jobs) as pool:
