@@ -34,15 +34,18 @@ def forked(folder: Path, argv: list[str], meet: Meet, last_touch: int | None = N
     """Run the command in `folder`; the exit status, that of a kill negative."""
     pid = os.fork()
     if pid == 0:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        os.chdir(folder)
-        touches = killed_at_touch(folder, last_touch)
-        status = main(argv)
-        if last_touch is None:
-            (folder.parent / "counts").write_text(json.dumps(touches))
-        os._exit(status)
+        status = 70  # of an error in here, which must not go on as the parent
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+            os.chdir(folder)
+            touches = killed_at_touch(folder, last_touch)
+            status = main(argv)
+            if last_touch is None:
+                (folder.parent / "counts").write_text(json.dumps(touches))
+        finally:
+            os._exit(status)
     meet(pid)
     end = time.monotonic() + LIMIT
     while not ended(pid):

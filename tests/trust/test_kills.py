@@ -53,6 +53,20 @@ def is_done(left):
     return set(OUTPUTS) <= set(left) and "out.safetensors.checkpoint" not in left
 
 
+def test_an_error_in_a_forked_run_ends_it(tmp_path):
+    """It has a status that no run has, where it would otherwise go on as the process it left."""
+    code = "import nursery as n; print(n.forked(n.Path('none'), [], n.nothing)); print('once')"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "70\nonce\n"
+
+
 @pytest.mark.slow
 def test_a_hundred_kills_lose_nothing(folder):
     """The runs are forked from one process that has imported the package; see `nursery`."""
