@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._files import strict_json, write_json
 from sparsecode._memory import check_fits
 from sparsecode._phase import fraction, minimax_threshold
+from sparsecode._phase_cells import Cells
 from sparsecode._threads import check_n_jobs
 from sparsecode._validation import check_array, check_bool, check_int, check_real
 
@@ -249,6 +248,9 @@ def empirical_phase_transition(
     ------
     ValueError
         A parameter is out of range, or the file at `path` is damaged or of another experiment.
+    OSError
+        Cells are to be counted, and no file can be written at `path`: it is a folder
+        (`IsADirectoryError`), or in none (`FileNotFoundError`), or read-only (`PermissionError`).
 
     References
     ----------
@@ -286,12 +288,11 @@ def empirical_phase_transition(
         raise ValueError(f"rhos has {len(grid)} rows; it has to have one, or {m.size} as deltas")
     grid = np.broadcast_to(grid, (m.size, grid.shape[1]))
     k = np.clip(np.rint(grid * m[:, None]).astype(int), 1, m[:, None])
-    done = _Cells(path, (n, n_trials, seed, int(positive)), success_tol)
+    done = Cells(path, (n, n_trials, seed, int(positive)), success_tol)
     cells = dict.fromkeys(zip(np.repeat(m, k.shape[1]).tolist(), k.ravel().tolist(), strict=True))
     counted = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(_count)(solver, n, *cell, n_trials, success_tol, positive, seed)
-        for cell in cells
-        if cell not in done.counts
+        for cell in done.missing(cells)
     )
     for cell, count in counted:
         done.add(cell, count)
@@ -325,56 +326,6 @@ def _count(
         error = np.linalg.norm(np.asarray(getattr(found, "x", found)) - x)
         count += bool(error <= success_tol * np.sqrt(k))
     return (m, k), count
-
-
-def _file(path: Any) -> Path:
-    """Where finished cells are kept, once it is known that a file can be there."""
-    if not isinstance(path, str | os.PathLike) or "\0" in (name := str(os.fspath(path))):
-        raise TypeError(f"path has to be that of a file (.npz), or None, got {path!r}")
-    file = Path(name)
-    if not name or file.is_dir():
-        raise ValueError(f"path={name!r} is a folder; name a file inside it")
-    if not file.parent.is_dir():
-        raise ValueError(f"path={name!r} is in a folder that is not there; create it first")
-    return file
-
-
-class _Cells:
-    """What has been counted, by measurements and nonzeros; in a file as well, if there is one."""
-
-    def __init__(self, path: Any, settings: tuple[int, ...], success_tol: float) -> None:
-        self.path = None if path is None else _file(path)
-        self.settings: list[Any] = [*settings, success_tol]
-        self.counts: dict[tuple[int, int], int] = {}
-        if self.path is not None and self.path.exists():
-            self._read(self.path)
-
-    def _read(self, path: Path) -> None:
-        """What is believed of the file: counts of trials, of this experiment."""
-        again = "give another path, or delete it"
-        try:
-            kept = strict_json(path.read_bytes())
-            same, rows = kept["settings"] == self.settings, kept["cells"]
-            self.counts = dict(map(self._cell, rows if same else ()))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} is damaged: {str(error)[:200]}; {again}") from error
-        if not same:
-            raise ValueError(
-                f"{path} is of another experiment (n, n_trials, random_state, positive or "
-                f"success_tol differ); {again}"
-            )
-
-    def _cell(self, row: Any) -> tuple[tuple[int, int], int]:
-        n, n_trials = self.settings[:2]
-        m, k, count = row
-        cell = check_int(m, "m", high=n), check_int(k, "k", high=n)
-        return cell, check_int(count, "a count of successes", low=0, high=n_trials)
-
-    def add(self, cell: tuple[int, int], count: int) -> None:
-        self.counts[cell] = count
-        if self.path is not None:
-            cells = [[*cell, count] for cell, count in self.counts.items()]
-            write_json(self.path, {"settings": self.settings, "cells": cells})
 
 
 def _half(rhos: np.ndarray, successes: np.ndarray, n_trials: int) -> tuple[float, float, float]:

@@ -5,7 +5,6 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
-from sparsecode.solvers import omp
 from sparsecode.theory import (
     empirical_phase_transition,
     mutual_coherence,
@@ -163,7 +162,37 @@ def test_signals_are_signs_or_ones_as_asked() -> None:
     assert (signs.n_successes[0, 0], ones.n_successes[0, 0]) == (0, 3)
 
 
-def test_a_path_that_is_none_is_refused_before_the_work(tmp_path) -> None:
-    for path in (3, "a\0b", "", tmp_path, tmp_path / "missing" / "cells.npz"):
-        with pytest.raises((ValueError, TypeError), match="path"):
-            empirical_phase_transition(omp, 30, [1.0], [0.5], n_trials=1, path=path)
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        (3, TypeError, "path has to be a string or pathlib.Path, got 3"),
+        ("a\0b", ValueError, "path has to name a file"),
+        ("", ValueError, "path has to name a file or folder, got ''"),
+        (".", IsADirectoryError, "it is a folder; name a file inside it"),
+        ("missing/cells.json", FileNotFoundError, "there is no folder .*missing; create it first"),
+    ],
+)
+def test_a_path_that_is_none_is_refused_before_the_work(
+    tmp_path, monkeypatch, name, error, message
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def at_work(A, y, k):
+        raise AssertionError("it is too late")
+
+    with pytest.raises(error, match=message):
+        empirical_phase_transition(at_work, 30, [1.0], [0.5], n_trials=1, path=name)
+
+
+def test_a_file_that_is_read_only_will_do_where_nothing_is_missing(tmp_path) -> None:
+    path, grid = tmp_path / "cells.json", ([1.0], [0.5])
+    whole = empirical_phase_transition(oracle, 30, *grid, n_trials=2, path=path)
+    path.chmod(0o444)
+
+    def at_work(A, y, k):
+        raise AssertionError("it is too late")
+
+    again = empirical_phase_transition(at_work, 30, *grid, n_trials=2, path=path)
+    assert again.n_successes.tolist() == whole.n_successes.tolist()
+    with pytest.raises(PermissionError, match="it is read-only; make it writable"):
+        empirical_phase_transition(at_work, 30, [1.0], [0.7], n_trials=2, path=path)

@@ -15,12 +15,12 @@ import pytest
 from sparsecode import layers
 from sparsecode._files import write_json
 from sparsecode._locks import beside, claimed
+from sparsecode._phase_cells import Cells
 from sparsecode.cli import main
 from sparsecode.datasets._networks import _write_network
 from sparsecode.layers.checkpoint import Checkpoint
 from sparsecode.layers.formats import write_tensors
 from sparsecode.layers.html import write_page
-from sparsecode.theory import _Cells
 
 resource = pytest.importorskip("resource")
 ROOM = 8192  # bytes of the small disk, and of the largest file
@@ -37,7 +37,7 @@ def small():
 
 
 def cells(path):
-    found = _Cells(None, (1, 2, 3), 0.5)
+    found = Cells(None, (1, 2, 3), 0.5)
     found.path = path
     found.counts = {(m, 1): 1 for m in range(LARGE // 8)}
     found.add((0, 0), 1)
@@ -52,7 +52,7 @@ WRITERS = {
     "compressed, safetensors": (".safetensors", lambda path: small().write(path)),
     "json": (".json", lambda path: write_json(path, ["x" * LARGE])),
     "page": (".html", lambda path: write_page(path, "x" * LARGE)),
-    "phase transition": (".npz", cells),
+    "phase transition": (".json", cells),
 }
 
 

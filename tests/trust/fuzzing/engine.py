@@ -12,7 +12,8 @@ import atheris
 # What a coverage-guided fuzzer has to see; kernels are compiled, and NumPy's C is not seen.
 WATCHED = [
     *("sparsecode.layers", "sparsecode.cli", "sparsecode.datasets", "sparsecode._files"),
-    *("sparsecode.theory", "sparsecode._validation", "zipfile", "tomllib", "json"),
+    *("sparsecode.theory", "sparsecode._phase_cells", "sparsecode._validation"),
+    *("zipfile", "tomllib", "json"),
 ]
 
 with atheris.instrument_imports(include=WATCHED, enable_loader_override=False):
