@@ -11,7 +11,7 @@ import numpy as np
 from sparsecode._files import check_path, refuse_same_file
 from sparsecode._validation import check_bool, check_mapping, check_string
 from sparsecode.layers.arrays import as_array, fitted, tied_names
-from sparsecode.layers.formats import MODEL, same_bits, write_tensors
+from sparsecode.layers.formats import MODEL, check_metadata, same_bits, write_tensors
 from sparsecode.layers.layout import Layer, Layout
 from sparsecode.layers.patterns import check_patterns, matches, near_misses
 from sparsecode.layers.records import records_of, take_records
@@ -88,7 +88,7 @@ class Network(Mapping[str, np.ndarray]):
     ) -> None:
         check_mapping(tensors, "tensors", "names to arrays")
         self._tensors = {name: as_array(name, tensor) for name, tensor in tensors.items()}
-        self.metadata = _texts(metadata)
+        self.metadata = check_metadata(metadata)
         recorded = take_records(self.metadata)
         self._tie(recorded.tied)
         for given, name, kind in ((layout, "layout", Layout), (graph, "graph", bytes)):
@@ -350,14 +350,6 @@ class Network(Mapping[str, np.ndarray]):
                 "2-D or a convolution, floating, with both sides at least 2"
             )
         return near_misses(name, [layer.name for layer in self.layers])
-
-
-def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    texts = {} if metadata is None else dict(check_mapping(metadata, "metadata", "str to str"))
-    for key, value in texts.items():
-        if not (isinstance(key, str) and isinstance(value, str)):
-            raise TypeError(f"metadata has to map strings to strings, got {key!r}: {value!r}")
-    return texts
 
 
 def as_network(network: Network | Mapping[str, Any]) -> Network:

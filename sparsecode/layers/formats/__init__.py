@@ -151,6 +151,8 @@ def write_tensors(
     ------
     ValueError
         The suffix is unknown, or a name, an array or the metadata cannot be stored.
+    TypeError
+        The metadata is not of strings.
     OSError
         The file cannot be written; see `sparsecode._files.atomic_write`.
 
@@ -200,7 +202,7 @@ def file_size(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         As for `write_tensors`.
 
     Examples
@@ -275,11 +277,18 @@ def _name(name: Any) -> str:
     return _encodable(name, "the name")
 
 
-def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+def check_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """A copy of a mapping of strings to strings; None is an empty one."""
     texts = {} if metadata is None else dict(check_mapping(metadata, "metadata", "str to str"))
     for key, value in texts.items():
         if not (isinstance(key, str) and isinstance(value, str)):
-            raise ValueError(f"metadata has to map strings to strings, got {key!r}: {value!r}")
+            raise TypeError(f"metadata has to map strings to strings, got {key!r}: {value!r}")
+    return texts
+
+
+def _texts(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    texts = check_metadata(metadata)
+    for key, value in texts.items():
         _encodable(key, "the metadata key")
         _encodable(value, "the metadata value")
     return texts
