@@ -278,9 +278,9 @@ def test_two_processes_at_once_on_one_output(folder):
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    errors = {run.communicate()[1].strip().splitlines()[-1]: run.returncode for run in runs}
-    assert sorted(errors.values()) == [0, 2], errors
-    (told,) = [line for line, status in errors.items() if status == 2]
+    errors = [run.communicate()[1] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 2], errors
+    (told,) = [text for text, run in zip(errors, runs, strict=True) if run.returncode == 2]
     assert "another run is writing" in told or "exists; add --force" in told
     assert not list(folder.glob(".sparsecode-*"))
     layers.read_compressed(folder / "out.npz")

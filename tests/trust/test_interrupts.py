@@ -192,7 +192,7 @@ from sparsecode import KSVD, Lasso, MatrixCompletion, RobustPCA
 rng = np.random.default_rng(0)
 X = rng.standard_normal((4000, 64))
 fits = {
-    "KSVD": lambda: KSVD(96, n_nonzero_coefs=4, max_iter=100_000, tol=0).fit(X),
+    "KSVD": lambda: KSVD(96, n_nonzero_coefs=4, max_iter=10**7, tol=None).fit(X),
     "RobustPCA": lambda: RobustPCA(tol=0, max_iter=10**9).fit(X),
 }
 fit = fits[sys.argv[1]]
