@@ -39,7 +39,6 @@ class BlockRows(NamedTuple):
 
     pieces: Blocks
     batch_size: int
-    missing: bool = False
 
     @classmethod
     def checked(cls, X: Any, batch_size: int | None, n_components: int, unit: float | None) -> Self:
@@ -90,7 +89,7 @@ class BlockRows(NamedTuple):
         D = first_atoms_of_blocks(rows, shape, init, rng, positive=positive)
         return D.astype(self.dtype, copy=False)
 
-    def unseen(self, n_components: int) -> KeptOfBlocks:
+    def unseen(self) -> KeptOfBlocks:
         """Of rows that have no codes yet."""
         return KeptOfBlocks(np.zeros(self.shape[0], dtype=bool), self.pieces.starts, [])
 

@@ -64,7 +64,7 @@ class Rows(NamedTuple):
         first = np.nan_to_num(self.read(slice(0, max(self.batch_size, n_components))))
         return first_atoms(first, (n_components, self.shape[1]), init, rng, positive=positive)
 
-    def unseen(self, n_components: int) -> Kept:
+    def unseen(self) -> Kept:
         """Of rows that have no codes yet."""
         n = self.shape[0]
         filled = np.zeros(self.shape, dtype=self.dtype) if self.missing else None

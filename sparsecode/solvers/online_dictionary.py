@@ -204,7 +204,7 @@ def _unseen(rows: Rows | BlockRows, D: np.ndarray) -> Memory:
     return Memory(
         weights=np.zeros(rows.n_batches),
         born=np.full(len(D), -1),
-        rows=rows.unseen(len(D)),
+        rows=rows.unseen(),
         uses=np.zeros(len(D), dtype=np.int64),
         velocity=np.zeros_like(D),
         n_passes=0,
