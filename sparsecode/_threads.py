@@ -28,6 +28,16 @@ def check_n_threads(n_threads: int | None) -> int:
         return check_int(n_threads, "n_threads")
     if _inside_joblib() or getattr(_local, "one_of_many", False):
         return 1
+    return _cores()
+
+
+def at_most_cores(n_threads: int) -> int:
+    """For libraries that start as many threads as they are told: no more than can run at once."""
+    return min(n_threads, _cores())
+
+
+def _cores() -> int:
+    """The cores this process was given."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -10,7 +10,8 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sparsecode import solvers
-from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
+from sparsecode._threads import at_most_cores, check_n_threads, map_tiles, single_threaded_blas
+from sparsecode.solvers._convolution import Convolution, Domain
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +104,16 @@ def test_the_number_of_threads() -> None:
     for bad in (0, -1, 1.5):
         with pytest.raises((ValueError, TypeError), match="n_threads has to be"):
             check_n_threads(bad)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be taken away")
+def test_no_library_is_told_to_start_more_threads_than_there_are_cores(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert check_n_threads(None) == 3
+    assert [at_most_cores(n) for n in (1, 3, 4, 100_000)] == [1, 3, 3, 3]
+    domain = Domain((16,), (4,), "periodic")
+    assert Convolution(np.ones((1, 1, 4)), domain, 100_000).n_threads == 3
 
 
 @pytest.mark.slow

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from sparsecode._threads import check_n_threads
+from sparsecode._threads import at_most_cores, check_n_threads
 from sparsecode._validation import check_int, draw_seed, without_mask
 from sparsecode.layers.calibration import Calibration
 from sparsecode.layers.network import Network
@@ -91,7 +90,7 @@ def calibrate(
 @contextmanager
 def running(network: Any, recorder: Recorder, n_threads: int) -> Iterator[tuple[Run, int | None]]:
     """What runs one batch through a network while the recorder looks on; how many it has to be."""
-    n_threads = min(n_threads, os.cpu_count() or 1)  # the libraries start as many as they are told
+    n_threads = at_most_cores(n_threads)
     module = network.module if isinstance(network, Network) else network
     if module is not None and hasattr(module, "named_modules"):
         from sparsecode.layers.torch.recording import runner

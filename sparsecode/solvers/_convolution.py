@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
 from scipy.sparse.linalg import LinearOperator
+
+from sparsecode._threads import at_most_cores
 
 BOUNDARIES = ("full", "periodic", "valid")
 
@@ -87,7 +88,7 @@ class Convolution(LinearOperator):
     def __init__(self, D: np.ndarray, domain: Domain, n_threads: int) -> None:
         """`D` is (n_components, n_channels, *atom)."""
         self.domain, self.grid = domain, domain.grid
-        self.n_threads = min(n_threads, os.cpu_count() or 1)  # the transforms start them all
+        self.n_threads = at_most_cores(n_threads)
         self.energy = (
             float(np.sum(D * D, dtype=np.float64)) / D.shape[1]
         )  # the mean eigenvalue of ``A A^*``
