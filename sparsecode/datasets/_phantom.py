@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecode._validation import check_fits, check_int
+from sparsecode._memory import check_fits
+from sparsecode._validation import check_int
 
 # Intensity, half axes (along x and along y), centre and angle in degrees of each ellipse, in the
 # square from -1 to 1: Shepp and Logan's, with Toft's intensities, which show the inner ones.

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from sparsecode._validation import check_callable, check_fits
+from sparsecode._memory import check_fits
+from sparsecode._validation import check_callable
 from sparsecode.solvers._result import History, Status
 
 Iterate = TypeVar("Iterate")

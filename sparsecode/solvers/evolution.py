@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sparsecode._memory import check_fits
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._validation import (
     check_array,
     check_callable,
-    check_fits,
     check_int,
     check_random_state,
     check_real,
