@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -309,6 +309,12 @@ def _read_member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) ->
 
 
 def _write_network(path: Path, network: dict[str, np.ndarray]) -> None:
+    whole = io.BytesIO()  # on a full disk older NumPy leaves an archive half open
+    np.savez(whole, allow_pickle=False, **network)
+
+    def write_to(file: BinaryIO) -> None:
+        file.write(whole.getbuffer())
+
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, lambda file: np.savez(file, allow_pickle=False, **network))
+        atomic_write(path, write_to)
