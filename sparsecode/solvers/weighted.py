@@ -13,7 +13,7 @@ from sparsecode.solvers._orthogonal import svd
 
 __all__ = ["LowRankFactors", "WeightedSpectrum", "weighted_spectrum", "weighted_svd"]
 
-TILE = 1024
+TILE = 1024  # rows and columns that are brought to double precision at a time
 ORDINARY = 1024  # up to this many rows and columns the metric has a square root taken
 
 
@@ -141,8 +141,8 @@ def weighted_spectrum(W: Any, gram: Any) -> WeightedSpectrum:
     unit = unit_of(magnitude(W), W.dtype)
     scaled = to_units(W, unit)
     if max(W.shape) <= ORDINARY:
-        wide = scaled.astype(np.float64)
-        U, s, _ = svd(wide if gram is None else wide @ gram_root(gram, W.shape[1]))
+        image = scaled.astype(np.float64)
+        U, s, _ = svd(image if gram is None else image @ gram_root(gram, W.shape[1]))
         energies = s * s
     else:
         H = _moment(gram, W.shape)
@@ -243,8 +243,8 @@ def _measured(W: np.ndarray, gram: np.ndarray | None, left: np.ndarray, right: n
     if gram is None:
         return float(np.vdot(miss, miss))
     total = 0.0
-    for start in range(0, len(gram), 512):
-        rows = slice(start, start + 512)
+    for start in range(0, len(gram), TILE):
+        rows = slice(start, start + TILE)
         total += float(np.vdot(miss @ gram[rows].T, miss[:, rows]))
     return max(total, 0.0)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from signal_blocks import blocks, signals
 
 from sparsecode import MOD
-from sparsecode.datasets import make_sparse_coded_signals
 from sparsecode.solvers import DictionaryResult, mod
 
 da = pytest.importorskip("dask.array")
@@ -28,16 +28,7 @@ def here():
 
 @pytest.fixture(scope="module")
 def X():
-    data = make_sparse_coded_signals(
-        300, n_components=16, n_features=10, n_nonzero_coefs=2, random_state=0
-    )
-    X = data.X + 0.02 * np.random.default_rng(0).standard_normal(data.X.shape)
-    X[[3, 150, 151]] = 0
-    return X
-
-
-def blocks(X, height=70):
-    return da.from_array(X, chunks=(height, 4))
+    return signals()
 
 
 def assert_same(found: DictionaryResult, expected: DictionaryResult, rtol=1e-7) -> None:

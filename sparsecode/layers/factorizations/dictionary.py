@@ -166,8 +166,8 @@ def fit_dictionary(
     if not (of_rows and format_.plain):
         W, gram = in_double(W, gram)
     unit = unit_of(magnitude(W), np.float64)
-    scaled = to_units(W, unit)
-    X, back = _white_rows(scaled, gram) if of_rows and gram is not None else _white(scaled, gram)
+    white = _white_rows if of_rows else _white
+    X, back = white(to_units(W, unit), gram)
     first = n_rounds if len(sizes) == 1 else min(n_rounds, FIRST_ROUNDS)
     trials = ((learn(X, Sizes(*size), first, seed, None), size) for size in sizes)
     best, size = min(trials, key=lambda trial: trial[0].error)  # one after another: two in memory
@@ -230,7 +230,7 @@ def _sizes(
 
 
 def _white_rows(
-    W: np.ndarray, gram: np.ndarray
+    W: np.ndarray, gram: np.ndarray | None
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """What `_white` gives, from ``W H W^T = U S^2 U^T``: no root of a moment larger than that.
 
