@@ -17,7 +17,7 @@ from sparsecode._dask import check_blocks, done, persisted, reduce_rows, reduced
 from sparsecode._scaling import from_units, to_units
 from sparsecode._validation import RandomSource
 from sparsecode.solvers._blocks import Blocks, added, in_units
-from sparsecode.solvers._learning import Coding, Signals, largest, moments
+from sparsecode.solvers._learning import Coding, Signals, moments, worst_coded
 from sparsecode.solvers._learning_blocks import first_atoms_of_blocks
 from sparsecode.solvers._online import Visit, unit_for
 from sparsecode.solvers._online_rows import coded
@@ -223,10 +223,9 @@ def _visited(
     absolute = float(np.abs(codes.data).sum(dtype=np.float64))
     uses = np.bincount(codes.indices, minlength=len(D))
     seen = Visit(A, B, float(energies.sum()), absolute, uses)
-    energies[taken - start] = 0
-    if coding.positive:
-        energies[~(X > 0).any(axis=1)] = 0
-    worst = largest(energies, n_worst)
+    away = np.zeros(len(energies), dtype=bool)
+    away[taken - start] = True
+    worst = worst_coded(X, energies, away, n_worst, coding.positive)
     return codes, Worst(energies[worst], start + worst, X[worst]), seen
 
 
