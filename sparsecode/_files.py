@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, never over their source; JSON read without trusting it."""
+"""Files: written whole or not at all, and never over their source."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sparsecode._locks import beside, lock
-
-JSON_LIMIT = 100_000_000  # bytes; the limit safetensors sets for its header
 
 
 def check_path(path: Any, name: str = "path") -> Path:
@@ -218,36 +216,3 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         file.write(text)
 
     atomic_write(path, write_to)
-
-
-def strict_json(data: bytes) -> Any:
-    """Parse UTF-8 JSON of at most 100 MB from a file that is not trusted; a key twice is an error.
-
-    Raises
-    ------
-    ValueError
-        The text is too long, not UTF-8, not JSON, too deeply nested, or repeats a key.
-
-    Examples
-    --------
-    >>> from sparsecode._files import strict_json
-    >>> strict_json(b'{"a": 1, "a": 2}')
-    Traceback (most recent call last):
-        ...
-    ValueError: the JSON key 'a' occurs twice
-    """
-    if len(data) > JSON_LIMIT:
-        raise ValueError(f"its JSON text has {len(data)} bytes, over the limit of {JSON_LIMIT}")
-    try:
-        return json.loads(data.decode(), object_pairs_hook=_unique)
-    except RecursionError as error:
-        raise ValueError("its JSON text is nested too deeply") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the JSON key {key[:80]!r} occurs twice")
-        found[key] = value
-    return found

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sparsecode._files import check_path, strict_json, writable_target, write_json
+from sparsecode._files import check_path, writable_target, write_json
+from sparsecode._strict import strict_json
 from sparsecode._validation import check_int
 
 

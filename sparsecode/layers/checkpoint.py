@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sparsecode import __version__
-from sparsecode._files import strict_json, write_json
+from sparsecode._files import write_json
+from sparsecode._strict import strict_json
 from sparsecode._validation import check_int, check_real
 from sparsecode.layers.factorizations import Factorization, unpack
 from sparsecode.layers.formats import read_tensors, write_tensors

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._files import strict_json
+from sparsecode._strict import strict_json
 from sparsecode._validation import check_int, check_option
 from sparsecode.layers.compressed import (
     FORMAT_VERSION,

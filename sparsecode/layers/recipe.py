@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sparsecode._files import strict_json
+from sparsecode._strict import strict_json, strict_toml
 from sparsecode._validation import check_bool, check_int, check_option, check_real
 from sparsecode.layers.factorizations import FAMILIES, LowRank, check_options
 from sparsecode.layers.layout import Layer
@@ -172,8 +171,8 @@ class Recipe:
         """
         data = Path(path).read_bytes()
         try:
-            if Path(path).suffix == ".toml":
-                return cls.from_mapping(tomllib.loads(data.decode()))
+            if Path(path).suffix.lower() == ".toml":
+                return cls.from_mapping(strict_toml(data))
             content = strict_json(data)
             if not isinstance(content, Mapping):
                 raise ValueError("it is no mapping")
@@ -184,8 +183,6 @@ class Recipe:
             return cls.from_mapping(content)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is no recipe: {error}") from error
-        except RecursionError as error:
-            raise ValueError(f"{path} is no recipe: it is nested too deeply") from error
 
     def as_mapping(self) -> dict[str, Any]:
         """What `from_mapping` takes, without what is not set."""

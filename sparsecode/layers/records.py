@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._files import strict_json
+from sparsecode._strict import strict_json
 from sparsecode._validation import check_option
 from sparsecode.layers.layout import ORIENTATIONS, Layer, Layout, Stored
 

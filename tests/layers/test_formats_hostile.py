@@ -256,6 +256,7 @@ F8 = {"dtype": "F64", "shape": [2], "data_offsets": [0, 16]}
         (b"[" * 50_000, "nested too deeply"),
         (b"{" + b" " * 100, "cannot be read"),
         (b'{"\xff": 1}', "cannot be read"),
+        ({"w": F8 | {"shape": [10**640]}}, "its JSON text has an integer of 641 digits; at most"),
     ],
 )
 def test_hostile_headers_of_safetensors(tmp_path, header, message):

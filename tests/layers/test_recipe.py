@@ -162,6 +162,10 @@ def test_toml(tmp_path) -> None:
         ),
         ("a = " + 5000 * "[" + 5000 * "]", "nested too deeply"),
         ("budget = ", "is no recipe"),
+        (
+            "seed = " + 5000 * "1",
+            r"recipe\.toml is no recipe: its TOML text has an integer",
+        ),
     ],
 )
 def test_a_bad_recipe_is_one_sentence(tmp_path, content, message) -> None:

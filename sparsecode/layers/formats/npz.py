@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sparsecode._files import strict_json
+from sparsecode._strict import strict_json
 
 METADATA = "__metadata__"
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sparsecode._files import JSON_LIMIT, strict_json
+from sparsecode._strict import JSON_LIMIT, strict_json
 
 METADATA = "__metadata__"
 
