@@ -433,6 +433,15 @@ def test_a_positive_pursuit_is_that_of_nonnegative_least_squares() -> None:
     np.testing.assert_allclose(energies, np.sum((X - expected @ D) ** 2, axis=1), atol=1e-8)
 
 
+def test_several_atoms_leave_a_positive_pursuit_in_the_order_in_which_they_vanish() -> None:
+    # Of a million signals like these, one has an answer that hangs on it.
+    rng = np.random.default_rng(1083)
+    D = np.cumsum(rng.standard_normal((36, 24)), axis=1)
+    X = (np.abs(rng.standard_normal((1000, 36))) @ D)[749:750]
+    codes, _ = pursued(X, D, 11)
+    np.testing.assert_allclose(codes[0], a_positive_pursuit(X[0], D, 11), atol=1e-8)
+
+
 def test_a_positive_pursuit_refuses_what_is_all_but_in_the_span() -> None:
     D = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1e-7]])
     codes, _ = pursued(np.array([[0.2, 2, 0.5]]), D, 3)
@@ -670,6 +679,16 @@ def test_a_path_on_which_atoms_leave_and_come_back_with_the_other_sign() -> None
     X = rng.standard_normal((30, 10))
     codes, certificates, _ = paths(X, D, target=1e-6)
     np.testing.assert_allclose(np.sum((X - codes @ D) ** 2, axis=1), 1e-6, rtol=1e-8)
+    assert certificates.max() < 1e-10
+
+
+def test_an_atom_comes_back_with_the_other_sign_in_the_step_after_it_left() -> None:
+    rng = np.random.default_rng(0)
+    D, X = rng.standard_normal((6, 9)) + 5, rng.standard_normal((40, 9))
+    best = np.linalg.norm(X - X @ np.linalg.pinv(D) @ D, axis=1) ** 2
+    target = best + 1e-4 * (np.sum(X * X, axis=1) - best)  # there nothing joins any more
+    _, certificates, energies = paths(X, D, target=target)
+    np.testing.assert_allclose(energies, target, rtol=1e-10)
     assert certificates.max() < 1e-10
 
 

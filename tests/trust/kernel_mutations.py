@@ -1,24 +1,26 @@
 """Do the tests of the kernels notice a sign or a constant that is wrong?
 
 ``NUMBA_DISABLE_JIT=1 python tests/trust/kernel_mutations.py [files...]`` makes one change
-at a time in the code of a kernel, runs the tests marked `kernels` and says what they made of it.
+at a time in the code of a kernel, runs the tests marked `kernels` and says what they made of it:
+those listed here, or with ``--drawn 100`` so many that `drawn_mutations` draws.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import inspect
 import os
 import re
 import resource
-import sys
 from pathlib import Path
 from types import CodeType
 
 import numba
 import pytest
+from drawn_mutations import drawn
 
-LIMIT = 60  # seconds of processor time: a change may make a loop endless
+LIMIT = 20  # seconds of processor time: a change may make a loop endless
 BROKEN = 70  # the status of a process that came to no outcome
 TESTS = Path(__file__).parents[1] / "solvers" / "test_kernels.py"
 
@@ -165,30 +167,38 @@ def noticed(session: pytest.Session, kernels: str = "", mutation: str = "") -> s
 class Tried:
     """A plugin that runs the tests once for each mutation, in place of once."""
 
-    def __init__(self, files: list[str]) -> None:
-        self.files, self.survivors = files, 0
+    def __init__(self, mutations: list[tuple[str, str]]) -> None:
+        self.mutations, self.survivors = mutations, 0
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Fork before each mutation: what is imported and collected is so once."""
         if noticed(session) != "passed":
             raise SystemExit("the tests fail on the kernels as they are")
-        for kernels in self.files or MUTATIONS:
-            for mutation in MUTATIONS[kernels]:
-                outcome = noticed(session, kernels, mutation)
-                self.survivors += outcome == "passed"
-                print(f"{outcome:7} {kernels:10} {' '.join(mutation.split())}", flush=True)
+        for kernels, mutation in self.mutations:
+            outcome = noticed(session, kernels, mutation)
+            self.survivors += outcome == "passed"
+            print(f"{outcome:7} {kernels:10} {' '.join(mutation.split())}", flush=True)
         return True
 
 
-def main(files: list[str]) -> None:
+def main() -> None:
     """Try them all; exit with an error if the tests pass with one of them, or fail with none."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", help="all by default")
+    parser.add_argument("--drawn", type=int, metavar="N", help="draw so many in all instead")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    options = parser.parse_args()
     if not numba.config.DISABLE_JIT:
         raise SystemExit("set NUMBA_DISABLE_JIT=1: what is compiled cannot be changed")
-    tried = Tried(files)
+    files = options.files or list(MUTATIONS)
+    mutations = [(file, mutation) for file in files for mutation in MUTATIONS[file]]
+    if options.drawn is not None:
+        mutations = drawn(files, options.drawn, options.seed)
+    tried = Tried(mutations)
     quiet = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider"]
     if pytest.main([*quiet, str(TESTS)], plugins=[tried]) or tried.survivors:
         raise SystemExit(f"{tried.survivors} changes pass the tests")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

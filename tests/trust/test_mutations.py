@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("resource")  # by which what is changed is kept from running for ever
 
+from drawn_mutations import drawn
 from kernel_mutations import MUTATIONS, changed
 
 
@@ -14,6 +15,15 @@ from kernel_mutations import MUTATIONS, changed
 def test_each_mutation_stands_once_and_compiles(kernels):
     for mutation in MUTATIONS[kernels]:
         changed(kernels, mutation)
+
+
+def test_what_is_drawn_stands_once_and_compiles_too() -> None:
+    mutations = drawn(list(MUTATIONS), 10_000)
+    for kernels, mutation in mutations:
+        changed(kernels, mutation)
+    assert {kernels for kernels, _ in mutations} == set(MUTATIONS)
+    assert len(set(mutations)) == len(mutations) > 1000
+    assert drawn(["grids"], 5) == drawn(["grids"], 9)[:5]
 
 
 def test_what_stands_nowhere_or_twice_or_does_not_compile_is_no_mutation():
