@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._dask import is_dask, reduce_rows, row_blocks
+from sparsecode._dask import is_dask, reduce_rows
 from sparsecode._memory import check_fits
 from sparsecode._validation import check_array, check_int
 from sparsecode.layers.network import Network, as_network
@@ -299,7 +299,7 @@ def _of_blocks(name: str, X: Any) -> Calibration:
     def look(block: np.ndarray) -> Calibration:
         return Calibration.from_arrays({name: block} if block.size or empty else {})
 
-    return reduce_rows(look, _merged, row_blocks(X))
+    return reduce_rows(look, _merged, X)
 
 
 def _merged(calibrations: Sequence[Calibration]) -> Calibration:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from sparsecode._dask import check_blocks, computed, row_blocks
+from sparsecode._dask import array_of, check_blocks, computed
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._validation import check_array
 from sparsecode.solvers._learning import energy_of
@@ -26,9 +26,9 @@ class _Look(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """Signals in blocks, each a Dask task that gives rows as they were given."""
+    """Signals in blocks of a Dask array, as they were given; none is empty."""
 
-    tasks: list[Any]
+    X: Any
     starts: np.ndarray
     shape: tuple[int, int]
     dtype: np.dtype
@@ -39,32 +39,29 @@ class Blocks(NamedTuple):
     @classmethod
     def checked(cls, X: Any) -> Self:
         """Every block is looked at once, and its entries checked."""
+        import dask.array as da
+
         X = check_blocks(X, "X")
         dtype = check_array(np.zeros((1, 1), X.dtype), "X").dtype
-        tasks = row_blocks(X)
-        looks = computed(_look, tasks)
-        tasks = [task for task, look in zip(tasks, looks, strict=True) if look.n]
-        looks = [look for look in looks if look.n]
-        if not looks:
+        looks = computed(_look, X)
+        heights = np.array([look.n for look in looks])
+        if not heights.any():
             raise ValueError(f"X is empty: its shape is {X.shape}")
+        X = da.Array(X.dask, X.name, (tuple(heights.tolist()), X.chunks[1]), dtype=X.dtype)
+        if not heights.all():
+            X, looks = X.blocks[np.flatnonzero(heights)], [look for look in looks if look.n]
         unit = unit_of(max(look.size for look in looks), dtype)
         with np.errstate(under="ignore"):
             energy = sum(look.energy * np.square(look.unit / unit) for look in looks)
-        heights = np.array([look.n for look in looks])
+        heights = np.array(X.chunks[0])
         return cls(
-            tasks, np.cumsum(heights) - heights, (int(heights.sum()), X.shape[1]), dtype, unit,
-            float(energy), np.array([look.n_nonzero for look in looks]),
+            X, np.cumsum(heights) - heights, X.shape, dtype, unit, float(energy),
+            np.array([look.n_nonzero for look in looks]),
         )  # fmt: skip
 
     def array_of(self, tasks: Sequence[Any], like: Any) -> Any:
         """The Dask array of tasks that give as many rows as the blocks have, made as `like` is."""
-        import dask.array as da
-
-        heights = np.diff(np.append(self.starts, self.shape[0]))
-        return da.concatenate([
-            da.from_delayed(task, shape=(int(height), like.shape[1]), meta=like[:0])
-            for task, height in zip(tasks, heights, strict=True)
-        ])  # fmt: skip
+        return array_of(dict(enumerate(tasks)), self.X.chunks[0], like)
 
 
 def in_units(block: np.ndarray, dtype: np.dtype, unit: float) -> np.ndarray:

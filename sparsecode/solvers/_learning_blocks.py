@@ -121,19 +121,17 @@ def _alternation(learner: BlockLearner) -> Iterator[Iterate]:
         fit = nonnegative_atoms
     D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
-        coded = persisted(_coded, blocks.tasks, *units, coding, D)
+        coded = persisted(_coded, blocks.X, *units, coding, D)
         sums = reduce_rows(itemgetter(1), added, coded)
         codes = persisted(itemgetter(0), coded)
-        pairs = list(zip(blocks.tasks, codes, strict=True))
         D, factors = to_unit_norm(fit(sums.A, sums.B, D), D)
         poor, coherence = poor_atoms(D, sums.uses)
         places = [np.flatnonzero(part) for part in np.split(taken, blocks.starts[1:])]
-        looks = [
-            (*pair, start, place)
-            for pair, start, place in zip(pairs, blocks.starts, places, strict=True)
-        ]
-        add = partial(_added_left, n_worst=poor.size)
-        left = reduce_rows(_left, add, looks, *units, coding, D, factors, poor.size)
+        left = reduce_rows(
+            _left, partial(_added_left, n_worst=poor.size), (blocks.X, codes),
+            *units, coding, D, factors, poor.size,
+            of_each=list(zip(blocks.starts, places, strict=True)),
+        )  # fmt: skip
         taken = taken.copy()
         taken[left.places] = True
         next_D = with_signals(D, poor[: len(left.rows)], left.rows, coding.positive)
@@ -151,9 +149,10 @@ def _pick(blocks: Blocks, ranks: np.ndarray) -> np.ndarray:
     owner = np.searchsorted(before, ranks, side="right") - 1
     rows = np.empty((len(ranks), blocks.shape[1]), blocks.dtype)
     owners = np.unique(owner)
-    wanted = [ranks[owner == block] - before[block] for block in owners]
-    parts = [(blocks.tasks[block], local) for block, local in zip(owners, wanted, strict=True)]
-    found = computed(_picked, parts, blocks.dtype, blocks.unit)
+    wanted = [(ranks[owner == block] - before[block],) for block in owners]
+    found = computed(
+        _picked, blocks.X, blocks.dtype, blocks.unit, which=owners.tolist(), of_each=wanted
+    )
     for block, part in zip(owners, found, strict=True):
         rows[owner == block] = part
     return rows
@@ -169,7 +168,7 @@ def first_atoms_of_blocks(
         chosen = _pick(blocks, rng.permutation(int(blocks.nonzero.sum()))[: shape[0]])
         return unit_atoms(filled(chosen, shape, rng), positive=positive)
     if isinstance(kind, str) and kind == "svd":
-        X = reduce_rows(_triangle, _stacked_triangles, blocks.tasks, blocks.dtype, blocks.unit)
+        X = reduce_rows(_triangle, _stacked_triangles, blocks.X, blocks.dtype, blocks.unit)
     return first_atoms(X, shape, kind, rng, positive=positive)
 
 

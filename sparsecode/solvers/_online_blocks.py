@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._dask import check_blocks, done, persisted, reduce_rows, reduced, row_blocks, tasks
-from sparsecode._scaling import from_units, to_units
+from sparsecode._dask import check_blocks, done, reduce_rows, reduced, tasks
+from sparsecode._scaling import from_units
 from sparsecode._validation import RandomSource
 from sparsecode.solvers._blocks import Blocks, added, in_units
 from sparsecode.solvers._learning import Coding, Signals, moments, worst_coded
@@ -32,6 +31,13 @@ class Worst(NamedTuple):
     energies: np.ndarray
     places: np.ndarray
     rows: np.ndarray
+
+
+class Part(NamedTuple):
+    """What is kept of a piece, where it was found."""
+
+    codes: sp.csr_array  # in units
+    worst: Worst
 
 
 class BlockRows(NamedTuple):
@@ -82,7 +88,7 @@ class BlockRows(NamedTuple):
         n = min(max(self.batch_size, n_components), self.shape[0])
         first = slice(int(np.searchsorted(self.pieces.starts, n)))
         rows = self.pieces._replace(
-            tasks=self.pieces.tasks[first], starts=self.pieces.starts[first],
+            X=self.pieces.X.blocks[first], starts=self.pieces.starts[first],
             shape=(n, self.shape[1]), nonzero=self.pieces.nonzero[first],
         )  # fmt: skip
         shape = (n_components, self.shape[1])
@@ -98,16 +104,13 @@ class BlockRows(NamedTuple):
         return isinstance(kept, KeptOfBlocks) and np.array_equal(kept.starts, self.pieces.starts)
 
     def batches(self, kept: KeptOfBlocks, given: Any, n_threads: int) -> CodedBlocks:
-        """A task has one thread, since its neighbours have the others."""
-        codes = [None] * len(self.pieces.tasks)
-        if given is not None:
-            codes = persisted(_codes_in_units, row_blocks(given), self.unit)
-        return CodedBlocks(self, kept, codes)
+        """A task has one thread, since its neighbours have the others; it has the codes as well."""
+        return CodedBlocks(self, kept)
 
-    def codes_of(self, codes: list[Any], n_components: int) -> Any:
+    def codes_of(self, parts: list[Any], n_components: int) -> Any:
         """The Dask array of all codes, as they are given to the caller."""
         like = sp.csr_array((1, n_components), dtype=self.dtype)
-        return self.pieces.array_of(tasks(_codes_as_given, codes, self.unit), like)
+        return self.pieces.array_of(tasks(_codes_as_given, parts, self.unit), like)
 
 
 def _cut(X: Any, size: int, first: int) -> Any:
@@ -121,20 +124,19 @@ def _cut(X: Any, size: int, first: int) -> Any:
 
 
 class KeptOfBlocks(NamedTuple):
-    """What is kept of rows beside their codes."""
+    """What is kept of rows."""
 
     taken: np.ndarray  # whether a row became an atom
     starts: np.ndarray  # of the pieces
-    worst: list[Any]  # those of each piece, on the workers
+    parts: list[Any]  # the `Part` of each piece, on the workers
 
 
 class CodedBlocks:
     """The pieces, and what changes with every visit."""
 
-    def __init__(self, rows: BlockRows, kept: KeptOfBlocks, codes: list[Any]) -> None:
-        self.rows, self.n_batches, self.codes = rows, rows.n_batches, codes
-        self.taken = kept.taken.copy()
-        self.worst_coded = list(kept.worst) or [None] * len(codes)
+    def __init__(self, rows: BlockRows, kept: KeptOfBlocks) -> None:
+        self.rows, self.n_batches, self.taken = rows, rows.n_batches, kept.taken.copy()
+        self.codes = list(kept.parts) or [None] * len(rows.pieces.starts)
         self.bounds = np.append(rows.pieces.starts, rows.shape[0])
 
     def height(self, number: int) -> int:
@@ -145,31 +147,37 @@ class CodedBlocks:
         self, number: int, coding: Coding, D: np.ndarray, weight: float, reborn: np.ndarray | None
     ) -> Visit:
         """One pass over the blocks of the batch: what comes back is what is new in the sums."""
-        of_batch, given = self._pieces(range(number, number + 1)), self.rows.pieces.tasks
-        old = self.codes if reborn is not None else [None] * len(given)
-        asked = [(given[i], old[i], self.bounds[i], self._taken(i)) for i in of_batch]
-        units = (self.rows.dtype, self.rows.unit)
+        of_batch, pieces = self._pieces(range(number, number + 1)), self.rows.pieces
+        where = slice(of_batch.start, of_batch.stop)
+        first = reborn is None
+        places = [(self.bounds[i], self._taken(i)) for i in of_batch]
         # A row that has become an atom does not do so again: of as many rows as there are atoms
         # after this visit, and again before the next.
-        visited = tasks(_visited, asked, *units, coding, D, weight, reborn, 2 * len(D))
-        stay = [tasks(itemgetter(part), visited) for part in (0, 1)]
-        seen = reduced(itemgetter(2), added, visited)
-        *kept, seen = done([*stay[0], *stay[1], seen])
-        where = slice(of_batch.start, of_batch.stop)
-        self.codes[where], self.worst_coded[where] = kept[: len(asked)], kept[len(asked) :]
+        visited = tasks(
+            _first_visited if first else _visited,
+            pieces.X if first else (pieces.X, self.codes[where]),
+            pieces.dtype, pieces.unit, coding, D, weight, reborn, 2 * len(D),
+            which=of_batch, of_each=places,
+        )  # fmt: skip
+        seen = reduced(added, [each[1] for each in visited])
+        *self.codes[where], seen = done([*(each[0] for each in visited), seen])
         found: Visit = seen.compute()
         return found
 
     def worst(self, batches: range, count: int) -> np.ndarray:
         if count == 0:
             return np.empty((0, self.rows.shape[1]), self.rows.dtype)
-        asked = [(self.worst_coded[i], self._taken(i)) for i in self._pieces(batches)]
-        found = reduce_rows(_not_taken, partial(_worst_of_all, count=count), asked, count)
+        pieces = self._pieces(batches)
+        found = reduce_rows(
+            _not_taken, partial(_worst_of_all, count=count),
+            self.codes[pieces.start : pieces.stop], count,
+            of_each=[(self._taken(i),) for i in pieces],
+        )  # fmt: skip
         self.taken[found.places] = True
         return found.rows
 
     def kept(self) -> KeptOfBlocks:
-        return KeptOfBlocks(self.taken.copy(), self.rows.pieces.starts, list(self.worst_coded))
+        return KeptOfBlocks(self.taken.copy(), self.rows.pieces.starts, list(self.codes))
 
     def _pieces(self, batches: range) -> range:
         size = self.rows.batch_size
@@ -185,21 +193,21 @@ class CodedBlocks:
 # What workers do. A piece is rows as they were given.
 
 
-def _codes_in_units(codes: sp.csr_array, unit: float) -> sp.csr_array:
-    return _with_data(codes, to_units(codes.data, unit))
-
-
-def _codes_as_given(codes: sp.csr_array, unit: float) -> sp.csr_array:
-    return _with_data(codes, from_units(codes.data, unit, name="codes"))
+def _codes_as_given(part: Part, unit: float) -> sp.csr_array:
+    return _with_data(part.codes, from_units(part.codes.data, unit, name="codes"))
 
 
 def _with_data(codes: sp.csr_array, data: np.ndarray) -> sp.csr_array:
     return sp.csr_array((data, codes.indices, codes.indptr), shape=codes.shape)
 
 
+def _first_visited(piece: np.ndarray, *rest: Any) -> tuple[Part, Visit]:
+    return _visited(piece, None, *rest)
+
+
 def _visited(
     piece: np.ndarray,
-    old: sp.csr_array | None,
+    before: Part | None,
     start: int,
     taken: np.ndarray,
     dtype: np.dtype,
@@ -209,10 +217,10 @@ def _visited(
     weight: float,
     reborn: np.ndarray | None,
     n_worst: int,
-) -> tuple[sp.csr_array, Worst, Visit]:
-    X = in_units(piece, dtype, unit)
-    if reborn is not None:
-        assert old is not None
+) -> tuple[Part, Visit]:
+    X, old = in_units(piece, dtype, unit), None
+    if before is not None and reborn is not None:
+        old = before.codes
         old = _with_data(old, np.where(reborn[old.indices], 0, old.data))
     codes = _coded(coding, X, D, old)
     A, B = moments(X, codes, 1)
@@ -226,7 +234,7 @@ def _visited(
     away = np.zeros(len(energies), dtype=bool)
     away[taken - start] = True
     worst = worst_coded(X, energies, away, n_worst, coding.positive)
-    return codes, Worst(energies[worst], start + worst, X[worst]), seen
+    return Part(codes, Worst(energies[worst], start + worst, X[worst])), seen
 
 
 def _coded(coding: Coding, X: np.ndarray, D: np.ndarray, old: sp.csr_array | None) -> sp.csr_array:
@@ -243,9 +251,9 @@ def _coded(coding: Coding, X: np.ndarray, D: np.ndarray, old: sp.csr_array | Non
     return codes
 
 
-def _not_taken(worst: Worst, taken: np.ndarray, count: int) -> Worst:
-    free = np.flatnonzero(~np.isin(worst.places, taken))[:count]
-    return Worst(*(part[free] for part in worst))
+def _not_taken(part: Part, taken: np.ndarray, count: int) -> Worst:
+    free = np.flatnonzero(~np.isin(part.worst.places, taken))[:count]
+    return Worst(*(each[free] for each in part.worst))
 
 
 def _worst_of_all(parts: Sequence[Worst], count: int) -> Worst:

@@ -86,7 +86,7 @@ def pursuit_of_blocks(
         callback=callback,
         name="principal_component_pursuit",
     )
-    pairs = list(zip(blocks.tasks, last.parts, strict=True))
+    pairs = (blocks.X, last.parts)
     gap = last.gap
     if gap == np.inf:
         gap = _relative_gap(blocks, last.parts, alpha, last.singular_values)
@@ -104,14 +104,14 @@ def pursuit_of_blocks(
 
 
 def _zero(blocks: Blocks) -> _Split:
-    parts = persisted(_nothing, blocks.tasks, blocks.dtype, blocks.unit)
+    parts = persisted(_nothing, blocks.X, blocks.dtype, blocks.unit)
     nothing = np.zeros((0, blocks.shape[1]), blocks.dtype)
     return _Split(parts, 1.0, np.zeros(0, blocks.dtype), nothing, 0.0, 0.0, 0.0)
 
 
 def _multipliers(blocks: Blocks, alpha: float, tol: float, size: float) -> Iterator[_Split]:
     units = (blocks.dtype, blocks.unit)
-    parts = persisted(_nothing, blocks.tasks, *units)
+    parts = persisted(_nothing, blocks.X, *units)
     sums = reduce_rows(_sums, added, parts)
     values = scipy.linalg.eigvalsh(sums.moment)
     norm = float(np.sqrt(max(values[-1], 0.0)))
@@ -124,8 +124,7 @@ def _multipliers(blocks: Blocks, alpha: float, tol: float, size: float) -> Itera
     while True:
         singular_values, Vt, project = _thresholded(sums.moment, 1 / mu)
         following = min(growth * mu, ceiling)
-        pairs = list(zip(blocks.tasks, parts, strict=True))
-        parts = persisted(_stepped, pairs, *units, project, alpha, mu, following)
+        parts = persisted(_stepped, (blocks.X, parts), *units, project, alpha, mu, following)
         sums = reduce_rows(_sums, added, parts)
         residual, gap = float(np.sqrt(sums.energy)) / size, np.inf
         if residual <= tol:
@@ -153,8 +152,7 @@ def _relative_gap(
     blocks: Blocks, parts: Sequence[Any], alpha: float, singular_values: np.ndarray
 ) -> float:
     """The duality gap of the exact split ``(L, X - L)`` over its objective."""
-    pairs = list(zip(blocks.tasks, parts, strict=True))
-    sums = reduce_rows(_gap_sums, _added_gaps, pairs, blocks.dtype, blocks.unit, alpha)
+    sums = reduce_rows(_gap_sums, _added_gaps, (blocks.X, parts), blocks.dtype, blocks.unit, alpha)
     nuclear = float(singular_values.sum(dtype=np.float64))
     norm = float(np.sqrt(max(scipy.linalg.eigvalsh(sums.moment)[-1], 0.0)))
     polar = max(norm, sums.largest) or 1.0
