@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -28,11 +29,25 @@ class Tile(NamedTuple):
 CodeTile = Callable[[np.ndarray, np.ndarray], Tile]  # a tile in units, and these
 
 
-def product(tile: np.ndarray, M: np.ndarray) -> np.ndarray:
-    """``tile @ M``, where the bits of a row hang neither on its place nor on the rows beside it."""
+class _Room(threading.local):
+    """An array of each thread, for tile after tile.
+
+    What is freed after each goes back to the system in processes that are told to keep little, as
+    workers of Dask are; to get it anew for each took several hundredths of the pursuit's time.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.array = np.empty(shape, dtype)
+
+
+def product(tile: np.ndarray, M: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """``tile @ M``, where the bits of a row hang neither on its place nor on the rows beside it.
+
+    In `out` there is room for it.
+    """
     if tile.dtype == np.float32 and not _blas_rounds_rows_alike():
         return (tile.astype(np.float64) @ M.astype(np.float64)).astype(np.float32)
-    return tile @ M
+    return np.matmul(tile, M, out=out)
 
 
 @cache
@@ -77,6 +92,7 @@ def pursuit(
     gram, DT = (nothing, np.ascontiguousarray(D.T)) if incomplete else (_gram(D), nothing)
     ordinary_atoms = bool(np.all(atom_units == 1))
     places = np.arange(D.shape[0], dtype=np.int64 if dtype == np.float64 else np.int32)
+    room = _Room((TILE, D.shape[0]), dtype)
 
     def code(tile: np.ndarray, units: np.ndarray) -> Tile:
         observed = ~np.isnan(tile) if incomplete else np.ones((1, D.shape[1]), dtype=bool)
@@ -91,7 +107,8 @@ def pursuit(
         counts, energies = np.empty(TILE, dtype=np.int64), np.empty(TILE)
         with np.errstate(over="ignore"):
             energy_target = np.square(target / units[:, 0])
-        correlation = product(np.where(observed, tile, 0) if incomplete else tile, D.T)
+        known = np.where(observed, tile, 0) if incomplete else tile
+        correlation = product(known, D.T, room.array)
         if positive:
             from sparsecode.solvers._kernels.positive import positive_pursuit_tile
 
