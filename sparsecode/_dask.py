@@ -55,7 +55,7 @@ def map_rows(work: Callable[[Any], Any], X: Any, like: Any) -> Any:
 
     return X.map_blocks(
         answer,
-        work=delayed(work, pure=False, traverse=False),
+        work=delayed(work, pure=True, traverse=False),
         dtype=like.dtype,
         chunks=(X.chunks[0], (like.shape[1],)) if like.ndim == 2 else (X.chunks[0],),
         drop_axis=None if like.ndim == 2 else 1,

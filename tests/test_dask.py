@@ -1,5 +1,7 @@
 """Dask arrays: what comes out of blocks is what comes out of the array, here and on a cluster."""
 
+import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -12,10 +14,18 @@ import pytest
 import scipy.sparse as sp
 
 from sparsecode import KSVD, SparseCoder, layers
+from sparsecode._dask import tasks
 from sparsecode.layers import Calibration
-from sparsecode.solvers import mod, online_dictionary_learning, sparse_encode
+from sparsecode.solvers import (
+    mod,
+    online_dictionary_learning,
+    principal_component_pursuit,
+    sparse_encode,
+)
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
+cloudpickle = pytest.importorskip("cloudpickle")
 distributed = pytest.importorskip("distributed")
 
 # What a test computes here is meant to be, while the cluster of another one is still there.
@@ -243,6 +253,42 @@ def test_a_worker_dies_while_atoms_are_learned(problem, mortal, tmp_path, learn,
     np.testing.assert_allclose(found.history["objective"], expected.history["objective"])
     codes = found.codes.compute()
     assert abs(codes - expected.codes).max() <= 1e-7
+
+
+def test_a_dictionary_does_not_travel_with_each_block(problem) -> None:
+    X, D = problem
+    model = SparseCoder(D, transform_n_nonzero_coefs=3).fit(X)
+    for codes in (sparse_encode(blocks(X), D, n_nonzero_coefs=3), model.transform(blocks(X))):
+        graph = dict(codes.__dask_optimize__(codes.dask, codes.__dask_keys__()))
+        sizes = [len(cloudpickle.dumps(task)) for task in graph.values()]
+        assert sum(size > D.nbytes for size in sizes) == 1
+    same = sparse_encode(blocks(X), D, n_nonzero_coefs=3)
+    assert same.name == sparse_encode(blocks(X), D.copy(), n_nonzero_coefs=3).name
+
+
+@pytest.mark.parametrize("height", [20, 57])
+def test_blocks_are_made_in_the_tasks_that_work_on_them(problem, height) -> None:
+    X, _ = problem
+    made = da.from_array(X, chunks=(height, -1)).map_blocks(np.negative, dtype=float) + 1
+    parts = tasks(np.sum, made)
+    assert len(dict(parts[0].dask)) <= 2 * len(parts) + 1  # rows of the array, tasks, arguments
+    assert dask.compute(parts, scheduler="sync")[0] == [
+        (1 - X[i : i + height]).sum() for i in range(0, len(X), height)
+    ]
+
+
+def test_answers_outlive_what_they_were_found_from(problem, client) -> None:
+    """Blocks on the workers are held by what is still to be made of them."""
+    X, _ = problem
+    there = blocks(X).rechunk({1: -1}).persist()
+    split = principal_component_pursuit(there)
+    learned = mod(there, 8, n_nonzero_coefs=2, max_iter=2, random_state=0)
+    del there
+    gc.collect()
+    client.sync(asyncio.sleep, 0.1)
+    L, S = split.low_rank.compute(), split.sparse.compute()
+    np.testing.assert_allclose(L + S, X, atol=1e-5)
+    assert learned.codes.compute().shape == (57, 8)
 
 
 def test_codes_are_blocks_of_csr(problem) -> None:
