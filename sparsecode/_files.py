@@ -38,7 +38,8 @@ def atomic_write(
     ``verify(new)`` may read them back and raise, and only then does the new file take the name.
     After an exception or an interrupt at any point, `path` is as it was and nothing else is left.
     A process that is killed, or interrupted before its new file is known to be its own, leaves
-    that file, ``.sparsecode-*.tmp``; the next one that writes `path` takes it away.
+    that file, ``.sparsecode-*.tmp``; the next one that writes `path` takes it away, unless there
+    are no locks, or another was writing `path` at the same time.
     A symbolic link stays a link: the file it points to is replaced. A file that is replaced hands
     its permissions on; a new one gets those of the process's umask.
 

@@ -557,6 +557,10 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
         ([*COMPRESS, "--report", "x.safetensors"], ["two outputs"]),
         ([*COMPRESS, "--report", "nowhere/r.html"], ["nowhere", "create it"]),
         ([*COMPRESS, "--report", "acts.npz", "--calibration", "acts.npz"], ["acts.npz", "input"]),
+        ([*COMPRESS, "--report", "r.txt"], ["--report", ".html", "r.txt"]),
+        ([*COMPRESS, "--manifest", "record"], ["--manifest", ".json", "record"]),
+        ([*COMPRESS, "--recipe", "words.npz"], ["words.npz", ".toml or .json"]),
+        (["frontier", "net.safetensors", "-o", "x.txt"], ["-o", ".html", "x.txt"]),
         (["compress", "net.safetensors", "-o", "net.safetensors", "--force"], ["is the input"]),
         (["compress", "net.safetensors", "-o", "link.safetensors", "--force"], ["is the input"]),
         (["compress", "net.safetensors", "-o", "small.safetensors"], ["exists", "--force"]),
@@ -686,6 +690,33 @@ def test_an_interrupted_compression_goes_on_to_the_same_bytes(capsys, folder, mo
         assert in_process(capsys, *command)[0] == 0
     assert (folder / "x.safetensors").read_bytes() == whole
     assert not kept.exists()
+
+
+def test_a_folder_of_somebody_else_is_not_taken_for_a_checkpoint(capsys, folder):
+    theirs = folder / "x.safetensors.checkpoint"
+    theirs.write_text("a file")
+    check_refused(capsys, folder, COMPRESS, "x.safetensors.checkpoint is a file", "another output")
+    theirs.unlink()
+    for name in ("notes.txt", f"{64 * 'a'}.json.bak", f"{64 * 'a'}.json/inner"):
+        (theirs / name).parent.mkdir(parents=True)
+        (theirs / name).write_text("kept")
+        first = name.split("/")[0]
+        check_refused(capsys, folder, [*COMPRESS, "--force"], f"checkpoint holds '{first}'")
+        assert (theirs / name).read_text() == "kept"
+        shutil.rmtree(theirs)
+
+
+def test_what_somebody_puts_into_the_checkpoint_stays(capsys, folder, monkeypatch):
+    theirs, write = folder / "x.safetensors.checkpoint", layers.CompressedNetwork.write
+
+    def put(small, path):
+        assert any(theirs.iterdir())
+        (theirs / "notes.txt").write_text("kept")
+        write(small, path)
+
+    monkeypatch.setattr(layers.CompressedNetwork, "write", put)
+    assert in_process(capsys, *COMPRESS, "--budget", "0.5", "--method", "sparse")[0] == 0
+    assert [path.name for path in theirs.iterdir()] == ["notes.txt"]
 
 
 def test_a_layer_that_fails_is_kept_and_said(capsys, folder):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsecode._files import refuse_same_file, writable_target
-from sparsecode._locks import claimed
+from sparsecode._locks import beside, claimed
 
 if TYPE_CHECKING:
     from sparsecode.layers import Calibration, CompressedNetwork, Network
@@ -40,7 +40,7 @@ def write_unless_other(
         write(path)
         return
     spare.mkdir(exist_ok=True)
-    twin = spare / Path(path).name
+    twin = beside(spare / Path(path).name, Path(path).suffix)
     write(str(twin))
     same = filecmp.cmp(path, twin, shallow=False)
     twin.unlink()
@@ -77,6 +77,12 @@ def check_formats(*paths: str, model: bool = False) -> None:
     for path in paths:
         if not (model and Path(path).suffix.lower() == MODEL):
             file_size(path, {})
+
+
+def check_ending(path: str | None, ending: str, option: str) -> None:
+    """The suffix of an output that has only one format."""
+    if path is not None and Path(path).suffix.lower() != ending:
+        raise ValueError(f"{option} has to name a file that ends in {ending}, got {path}")
 
 
 def _check_input(path: Path) -> None:

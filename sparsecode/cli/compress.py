@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsecode.cli._files import (
+    check_ending,
     check_formats,
     claimed_files,
     path_name,
@@ -67,19 +67,22 @@ def add_parser(commands: Any) -> None:
         help="other inputs, which only the reported errors look at",
     )
     parser.add_argument(
-        "--report", type=path_name, metavar="FILE", help="also write an HTML report"
+        "--report", type=path_name, metavar="HTML", help="also write a report, .html"
     )
     parser.add_argument(
         "--manifest",
         type=path_name,
-        metavar="FILE",
-        help="the record: hashes, versions, recipe, bits and errors; OUT.manifest.json by default",
+        metavar="JSON",
+        help="the record, .json: hashes, versions, recipe, bits and errors; by default "
+        "OUT.manifest.json",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Compress, write, and say what it cost."""
+    from sparsecode.layers.checkpoint import check_ours
+
     methods, budget = check_methods(args), _budget(args)
     record = args.manifest or f"{args.output}.manifest.json"
     inputs = [args.input, args.calibration, args.heldout, args.recipe]
@@ -90,6 +93,9 @@ def run(args: argparse.Namespace) -> int:
     force = args.force or checkpoint.is_dir()
     with claimed_files(inputs, outputs, force=force):
         check_formats(args.output)
+        check_ending(args.report, ".html", "--report")
+        check_ending(args.manifest, ".json", "--manifest")
+        check_ours(checkpoint)
         asked = _asked(args, methods, budget)
         with _resumable(checkpoint):
             small = _compressed(args, checkpoint, asked)
@@ -156,14 +162,16 @@ def _resumable(checkpoint: Path) -> Iterator[None]:
     After an interrupt or a full disk it stays, and the same command goes on from there. What an
     earlier run left is not lost by one that asks for something else, and wrongly.
     """
+    from sparsecode.layers.checkpoint import remove
+
     mine = not checkpoint.exists()
     try:
         yield
     except ValueError:
         if mine:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            remove(checkpoint)
         raise
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    remove(checkpoint)
 
 
 def _budget(args: argparse.Namespace) -> float | str | None:

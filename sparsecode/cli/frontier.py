@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sparsecode.cli._files import claimed_files, path_name, read_any, read_moments
+from sparsecode.cli._files import (
+    check_ending,
+    claimed_files,
+    path_name,
+    read_any,
+    read_moments,
+)
 from sparsecode.cli._options import add_choice_of_layers, check_methods
 from sparsecode.cli._terminal import Progress, print_table, say
 
@@ -47,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     methods = check_methods(args)
     inputs = [path for path in (args.input, args.calibration) if path is not None]
     with claimed_files(inputs, [args.output], force=args.force):
+        check_ending(args.output, ".html", "-o/--output")
         return _frontier(args, methods)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from sparsecode.layers.formats import read_tensors, write_tensors
 from sparsecode.layers.pricing import Candidate, Failure, Job
 
 META = "sparsecode.form"
+# What is in a checkpoint: rows, forms, and what the package hides while it writes and compares.
+_OURS = re.compile(r"[0-9a-f]{64}(\.json|-\d+\.npz)|\.sparsecode-.+")
 
 
 class Checkpoint:
@@ -92,3 +96,30 @@ class Checkpoint:
             # The array is held, so that no other takes its place.
             self._digests[id(array)] = array, digest.hexdigest()
         return self._digests[id(array)][1]
+
+
+def check_ours(folder: Path) -> None:
+    """Refuse a folder to work in, and take away, that holds what no checkpoint put there."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{folder} is a file, where what is done would lie; move it, or use another output"
+        )
+    if others := sorted(path.name for path in folder.iterdir() if not _is_ours(path)):
+        raise FileExistsError(
+            f"{folder} holds {others[0]!r}, which no interrupted run left there; move the folder "
+            "away, or use another output"
+        )
+
+
+def remove(folder: Path) -> None:
+    """Take away the files of a checkpoint, and the folder if nothing else is in it."""
+    with suppress(OSError):
+        for path in filter(_is_ours, list(folder.iterdir())):
+            path.unlink()
+        folder.rmdir()
+
+
+def _is_ours(path: Path) -> bool:
+    return _OURS.fullmatch(path.name) is not None and path.is_file()

@@ -169,9 +169,11 @@ class Recipe:
         OSError
             If it cannot be read.
         """
-        data = Path(path).read_bytes()
+        data, suffix = Path(path).read_bytes(), Path(path).suffix.lower()
+        if suffix not in (".toml", ".json"):
+            raise ValueError(f"{path} is no recipe by its suffix; use .toml or .json")
         try:
-            if Path(path).suffix.lower() == ".toml":
+            if suffix == ".toml":
                 return cls.from_mapping(strict_toml(data))
             content = strict_json(data)
             if not isinstance(content, Mapping):
