@@ -199,9 +199,11 @@ class _DuckOperator(LinearOperator):
 
 
 def check_gram(gram: Any, size: int, dtype: Any = np.float64) -> np.ndarray:
-    """`gram` in float64, once it can be a second moment but for the signs of its eigenvalues.
+    """`gram` in float64, once it can be a second moment as far as is seen without a decomposition.
 
-    With None for a dtype it stays float32 if it is.
+    With None for a dtype it stays float32 if it is. A negative eigenvalue shows in the diagonal,
+    the inequality of Cauchy and Schwarz, and the blocks on the diagonal; where it does not, as it
+    may in a large matrix, the work itself may meet it: `no_second_moment`.
     """
     gram = check_array(gram, "gram")
     gram = gram if dtype is None else gram.astype(dtype, copy=False)
@@ -209,13 +211,40 @@ def check_gram(gram: Any, size: int, dtype: Any = np.float64) -> np.ndarray:
         raise ValueError(f"gram has shape {gram.shape}; the layer has {size} inputs")
     scaled = to_units(gram, unit_of(magnitude(gram), gram.dtype))  # differences may overflow
     tolerance = 1e-6 * magnitude(scaled)
+    norms = np.sqrt(np.maximum(np.diag(scaled), 0))
     for start in range(0, size, 256):  # a few rows at a time: a moment of a gigabyte is ordinary
         rows = slice(start, start + 256)
         if magnitude(scaled[rows] - scaled[:, rows].T) > tolerance:
             raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
-    if np.diag(scaled).min() < -tolerance:
-        raise ValueError("gram has a negative diagonal entry: it is no second moment")
+        excess = np.abs(scaled[rows]) - norms[rows, None] * norms
+        if excess.max() > tolerance or not _is_semidefinite(scaled[rows, rows], tolerance):
+            raise no_second_moment()
     return gram
+
+
+def _is_semidefinite(block: np.ndarray, tolerance: float) -> bool:
+    """But for rounding; the largest eigenvalue is at most the trace."""
+    block = block.astype(np.float64)
+    block[np.diag_indices(len(block))] += tolerance + 1e-6 * np.trace(block)
+    try:
+        np.linalg.cholesky(block)
+    except np.linalg.LinAlgError:
+        return block.max() <= 0  # all of it zero
+    return True
+
+
+def no_second_moment() -> ValueError:
+    """What is raised wherever a `gram` shows a negative eigenvalue."""
+    return ValueError(
+        "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the layer's "
+        "inputs"
+    )
+
+
+def check_semidefinite(least: float, largest: float) -> None:
+    """The extreme eigenvalues of what is made of a `gram`, but for rounding."""
+    if least < -1e-6 * max(largest, 0.0):
+        raise no_second_moment()
 
 
 def check_spectrum(singular_values: Any, name: str) -> np.ndarray:

@@ -300,16 +300,46 @@ def test_a_truth_is_one(value) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e308])
-def test_a_gram_is_symmetric_with_a_nonnegative_diagonal(scale) -> None:
+def test_a_gram_is_symmetric_without_a_negative_eigenvalue(scale) -> None:
     gram = np.array([[1.0, 0.5], [0.5, 1.0]]) * scale
     assert check_gram(gram, 2) is gram
     assert check_gram(gram.astype(np.float32) if scale == 1 else gram, 2).dtype == np.float64
     with pytest.raises(ValueError, match="gram has to be symmetric"):
         check_gram(gram * [[1, 1], [-1, 1]], 2)
-    with pytest.raises(ValueError, match="gram has a negative diagonal entry"):
+    with pytest.raises(ValueError, match="gram has a negative eigenvalue"):
         check_gram(gram * [[1, 1], [1, -1]], 2)
     with pytest.raises(ValueError, match=r"gram has shape \(2, 2\); the layer has 3 inputs"):
         check_gram(gram, 3)
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "pair", "far pair", "block"])
+def test_a_gram_shows_a_negative_eigenvalue(kind) -> None:
+    n = 600
+    gram = np.eye(n)
+    if kind == "block":  # no pair shows it
+        gram += 0.9 * (np.eye(n, k=1) + np.eye(n, k=-1))
+    else:
+        place = {"diagonal": (300, 300), "pair": (3, 4), "far pair": (3, 599)}[kind]
+        gram[place] = gram[place[::-1]] = -1.5
+    for scaled in (gram, gram.astype(np.float32), gram * 1e-200):
+        with pytest.raises(ValueError, match="gram has a negative eigenvalue, so it is no second"):
+            check_gram(scaled, n, None)
+
+
+@pytest.mark.parametrize("n_samples", [1, 40, 4000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_makes_no_second_moment_a_wrong_one(n_samples, dtype) -> None:
+    """Positive inputs of few samples, some of them dead, alike, opposite, or of other sizes."""
+    rng = np.random.default_rng(0)
+    X = np.abs(rng.standard_normal((n_samples, 1))) + 0.1 * rng.random((n_samples, 600))
+    X[:, 5:9] = 0
+    X[:, 100:200] = X[:, [300]]
+    X[:, 500:] = -X[:, 400:500]
+    X[:, ::7] *= 1e-4
+    X[:, 1::7] *= 1e3
+    X = X.astype(dtype)
+    for gram in (X.T @ X, X.T @ X / dtype(n_samples), np.cov(X.T, bias=True).astype(dtype)):
+        assert check_gram(gram, 600, None) is gram
 
 
 @pytest.mark.parametrize("s", [[1.0, 2.0], [1.0, -1.0], [-1.0]])

@@ -15,7 +15,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_gram, check_int, check_real
+from sparsecode._validation import (
+    check_array,
+    check_gram,
+    check_int,
+    check_real,
+    check_semidefinite,
+)
 from sparsecode.solvers import Result, Status
 from sparsecode.solvers._run import as_history, warn_not_converged
 
@@ -101,11 +107,7 @@ def _without_moment(B: np.ndarray, H: np.ndarray, share: float) -> np.ndarray:
         except np.linalg.LinAlgError:
             pass  # a negative eigenvalue: how large it is is seen below
     values, Q = np.linalg.eigh(H)
-    if values[0] < -1e-6 * values[-1]:
-        raise ValueError(
-            "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the "
-            "layer's inputs"
-        )
+    check_semidefinite(values[0], values[-1])
     kept = values > len(H) * eps * values[-1]
     return (B @ Q[:, kept] / (values[kept] + share)) @ Q[:, kept].T
 

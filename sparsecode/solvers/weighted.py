@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_array, check_gram, check_int
+from sparsecode._validation import check_array, check_gram, check_int, check_semidefinite
 from sparsecode.solvers._orthogonal import svd
 
 __all__ = ["LowRankFactors", "WeightedSpectrum", "weighted_spectrum", "weighted_svd"]
@@ -70,7 +70,7 @@ def weighted_svd(W: Any, gram: Any, rank: int) -> LowRankFactors:
     ------
     ValueError
         If shapes do not fit, or `gram` is not symmetric positive semidefinite; beyond 1024 rows or
-        columns, if it is indefinite in a way that shows in :math:`W H W^T`.
+        columns, if that shows in its diagonal blocks, or in :math:`W H W^T`.
 
     References
     ----------
@@ -206,8 +206,7 @@ def eigenvectors(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, vectors = scipy.linalg.eigh(
         square, lower=True, overwrite_a=True, check_finite=False, driver="evr"
     )
-    if values[0] < -1e-6 * max(values[-1], 0.0) or values[-1] < 0:
-        raise ValueError("gram has a negative eigenvalue: it is no second moment")
+    check_semidefinite(values[0], values[-1])
     return np.maximum(values, 0.0), vectors
 
 
@@ -231,9 +230,8 @@ def _pivoted_root(gram: np.ndarray) -> np.ndarray:
     factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(gram.T, lower=1)
     root = np.zeros((len(gram), max(rank, 1)))
     root[pivots - 1] = np.tril(factor)[:, : root.shape[1]]
-    left = (diagonal - np.einsum("ij,ij->i", root, root)).min()
-    if left < -1e-6 * diagonal.max():
-        raise ValueError("gram has a negative eigenvalue: it is no second moment")
+    left = diagonal - np.einsum("ij,ij->i", root, root)
+    check_semidefinite(left.min(), diagonal.max())
     return root
 
 
@@ -261,8 +259,5 @@ def gram_root(gram: Any, size: int) -> np.ndarray:
     gram = check_gram(gram, size)
     unit = unit_of(magnitude(gram), np.float64)
     values, vectors = scipy.linalg.eigh(to_units(gram, unit), check_finite=False)
-    if values[0] < -1e-6 * max(values[-1], 0.0) or values[-1] < 0:
-        raise ValueError(
-            f"gram has a negative eigenvalue, {values[0] * unit:.3g}: it is no second moment"
-        )
+    check_semidefinite(values[0], values[-1])
     return vectors * np.sqrt(np.maximum(values, 0.0)) * np.sqrt(unit)

@@ -19,10 +19,13 @@ from sparsecode.layers import (
     Sum,
     factorize,
     factorize_shared,
+    match_outputs,
     output_error,
+    refit,
     unpack,
 )
 from sparsecode.layers.factorizations import RangeError
+from sparsecode.solvers import weighted_svd
 
 DTYPES = [np.float16, ml_dtypes.bfloat16, np.float32, np.float64]
 SHAPES = [(12, 20), (20, 12), (3, 7), (1, 30)]
@@ -350,7 +353,10 @@ def test_output_error_is_the_relative_error_of_the_outputs(rng):
         ({"damping": -1, "gram": np.eye(4)}, "damping"),
         ({"gram": np.eye(3)}, r"gram has shape \(3, 3\); the layer has 4 inputs"),
         ({"gram": np.triu(np.ones((4, 4)))}, "gram has to be symmetric"),
-        ({"gram": np.diag([1.0, 1, 1, -1])}, "gram has a negative diagonal entry"),
+        (
+            {"gram": np.diag([1.0, 1, 1, -1])},
+            "gram has a negative eigenvalue",
+        ),
         ({"gram": np.full((4, 4), np.nan)}, "gram contains NaN"),
         ({"rank": 2}, "method='low_rank' has no option 'rank'; it has metric"),
         ({"method": "dictionary", "atoms": 2}, "has no option 'atoms'; it has atoms_per_nonzero"),
@@ -370,6 +376,39 @@ def test_wrong_arguments_are_named(arguments, message):
     good = {"W": np.eye(4), "method": "low_rank", "budget": 1.0}
     with pytest.raises(ValueError, match=message):
         factorize(**good | arguments)
+
+
+NO_MOMENT = "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the layer's"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_indefinite_gram_is_one_error_for_every_form(rng, form):
+    """Its diagonal and its pairs of entries are those of a moment."""
+    method, options = FORMS[form]
+    gram = np.eye(40) + 0.8 * (np.eye(40, k=1) + np.eye(40, k=-1))
+    W = rng.standard_normal((12, 40))
+    with pytest.raises(ValueError, match=NO_MOMENT):
+        factorize(W, method, budget=1.0, gram=gram, damping=0, **options)
+    with pytest.raises(ValueError, match=NO_MOMENT):
+        output_error(W, 0 * W, gram)
+
+
+def test_an_indefinite_gram_that_only_the_work_shows(rng):
+    """No pair of inputs and no 256 of them have a negative eigenvalue."""
+    u = np.full(1100, 1100**-0.5)
+    gram = np.eye(1100) - 2 * np.outer(u, u)
+    W = np.outer(rng.standard_normal(3), u)
+    support = rng.random(W.shape) < 0.9
+    for call in (
+        lambda: output_error(W, 0 * W, gram),
+        lambda: refit(W + 0.01 * rng.standard_normal(W.shape), support, gram),
+        lambda: weighted_svd(W, gram, 1),
+        lambda: match_outputs(W, gram, gram),
+        lambda: factorize(W, "uniform", budget=0.5, gram=gram, bits=4),
+        lambda: factorize(W, "low_rank", budget=0.5, gram=gram),
+    ):
+        with pytest.raises(ValueError, match=NO_MOMENT):
+            call()
 
 
 def test_bits_add_item_by_item():

@@ -87,7 +87,7 @@ def test_refit_without_a_metric_keeps_the_entries(rng):
             r"support has to be a boolean array .* got bool of shape",
         ),
         ({"gram": np.eye(2)}, r"gram has shape \(2, 2\); the layer has 3 inputs"),
-        ({"gram": -np.eye(3)}, "gram has a negative diagonal"),
+        ({"gram": -np.eye(3)}, "gram has a negative eigenvalue"),
         ({"support": np.ma.array(np.ones((2, 3), bool), mask=True)}, "support is a masked array"),
         ({"tol": -1.0}, "tol has to be a finite number"),
         ({"W": np.full((2, 3), np.nan)}, "W contains NaN"),

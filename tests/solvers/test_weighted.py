@@ -85,8 +85,8 @@ def test_the_scale_of_weights_and_gram(scale) -> None:
     [
         (np.eye(3), r"gram has shape \(3, 3\); the layer has 9 inputs"),
         (np.triu(np.ones((9, 9))), "gram has to be symmetric"),
-        (-np.eye(9), "gram has a negative diagonal entry"),
-        (np.diag([1.0] * 8 + [-0.1]), "gram has a negative diagonal entry"),
+        (-np.eye(9), "gram has a negative eigenvalue"),
+        (np.diag([1.0] * 8 + [-0.1]), "gram has a negative eigenvalue"),
         (2 * np.ones((9, 9)) - np.eye(9), "gram has a negative eigenvalue"),
         (np.full((9, 9), np.nan), "gram contains NaN"),
     ],

@@ -16,7 +16,14 @@ import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
 from sparsecode._threads import single_threaded_blas
-from sparsecode._validation import check_array, check_int, check_option, check_real, check_unused
+from sparsecode._validation import (
+    check_array,
+    check_int,
+    check_option,
+    check_real,
+    check_unused,
+    no_second_moment,
+)
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Arrays,
@@ -339,11 +346,22 @@ def lost_part(W: np.ndarray, V: np.ndarray, metric: np.ndarray | None) -> float:
     for start in range(0, len(W), step):  # a few rows at a time in float64
         rows = to_units(W[start : start + step].astype(np.float64), unit)
         miss = rows - to_units(V[start : start + step].astype(np.float64), unit)
-        lost += float(np.sum(miss * (miss if metric is None else miss @ metric)))
-        whole += float(np.sum(rows * (rows if metric is None else rows @ metric)))
+        lost += _square(miss, metric)
+        whole += _square(rows, metric)
     if whole <= 0:
         return 0.0 if lost <= 0 else float("inf")
     return max(lost, 0.0) / whole
+
+
+def _square(rows: np.ndarray, metric: np.ndarray | None) -> float:
+    """``tr(R H R^T)`` of rows, none of which is of a negative one but for rounding."""
+    if metric is None:
+        return float(np.sum(rows * rows))
+    parts = rows * (rows @ metric)
+    least = -1e-6 * np.trace(metric) * np.einsum("ij,ij->i", rows, rows)
+    if np.any(parts.sum(axis=1) < least - np.finfo(np.float64).tiny):
+        raise no_second_moment()
+    return float(np.sum(parts))
 
 
 def unpack(

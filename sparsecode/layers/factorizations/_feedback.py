@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
+from sparsecode._validation import no_second_moment
 from sparsecode.layers.factorizations._grid import inverse
 
 BLOCK = 128
@@ -166,7 +167,7 @@ def cholesky(H: np.ndarray) -> np.ndarray:
             return H.T
         _copy_lower_to_upper(H)  # LAPACK left the one triangle alone
         ridge = max(10 * ridge, n * eps)
-    raise ValueError("gram has a negative eigenvalue: it is no second moment")
+    raise no_second_moment()
 
 
 def _copy_lower_to_upper(H: np.ndarray) -> None:

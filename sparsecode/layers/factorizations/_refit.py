@@ -9,7 +9,13 @@ import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
 from sparsecode._threads import check_n_threads, map_tiles, single_threaded_blas
-from sparsecode._validation import as_array, check_array, check_real, without_mask
+from sparsecode._validation import (
+    as_array,
+    check_array,
+    check_real,
+    no_second_moment,
+    without_mask,
+)
 from sparsecode.layers.factorizations._base import second_moment
 from sparsecode.solvers._orthogonal import orthonormal
 
@@ -222,10 +228,7 @@ def _refuse_negative(curvature: np.ndarray, direction: np.ndarray, H: np.ndarray
     """Below zero by more than rounding: then there is no best answer."""
     rounding = np.sqrt(np.finfo(H.dtype).eps) * len(H) * np.diag(H).max()
     if np.any(curvature < -rounding * _row_dots(direction, direction)):
-        raise ValueError(
-            "gram has a negative eigenvalue, so it is no second moment: pass X.T @ X of the "
-            "layer's inputs"
-        )
+        raise no_second_moment()
 
 
 def _row_dots(U: np.ndarray, V: np.ndarray) -> np.ndarray:
