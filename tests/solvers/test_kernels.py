@@ -697,9 +697,17 @@ def test_a_path_that_was_cut_off_ends_by_descent() -> None:
     X, D = rng.standard_normal((6, 10)), rng.standard_normal((14, 10))
     whole, _, _ = paths(X, D, 0.5)
     assert (whole < 0).any()
-    cut, certificates, _ = paths(X, D, 0.5, max_steps=2)
+    cut, certificates, energies = paths(X, D, 0.5, max_steps=2)
     np.testing.assert_allclose(cut, whole, atol=1e-4)
+    np.testing.assert_allclose(energies, np.sum((X - cut @ D) ** 2, axis=1))
     assert certificates.max() <= 1e-11
+    for x, code, count in zip(X, cut, np.count_nonzero(cut, axis=1), strict=True):
+        enough, _, _ = paths(x[None], D, 0.5, max_steps=2, limit=count)
+        np.testing.assert_allclose(enough[0], code, atol=1e-9)
+        fewer, certificates, energies = paths(x[None], D, 0.5, max_steps=2, limit=count - 1)
+        assert np.count_nonzero(fewer) < count
+        assert certificates[0] > 1e-3
+        np.testing.assert_allclose(energies[0], np.sum((x - fewer @ D) ** 2))
 
 
 def test_the_lasso_goes_on_from_codes_it_is_given() -> None:
@@ -733,7 +741,7 @@ def test_a_block_descends_as_its_atoms_do_one_by_one(positive) -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_what_groups_lose_on_their_grids(kind, weighted) -> None:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((3, CHUNK + 5)).astype(kind)
+    X = rng.standard_normal((3, CHUNK + 1)).astype(kind)
     h = rng.uniform(0.5, 2, X.shape).astype(kind) if weighted else np.ones((1, 1), kind)
     steps, origins = np.array([0.5, 0.25, 0], kind), np.array([3, 2, 3], kind)
     inverses = np.array([2, 4, 0], kind)

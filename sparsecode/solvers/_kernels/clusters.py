@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sparsecode.solvers._kernels import compiled
 
 
@@ -36,14 +38,13 @@ def split_line(
             size -= 1
             first, last, low, high = stack[size, 0], stack[size, 1], stack[size, 2], stack[size, 3]
             middle = (first + last) // 2
-            least, at = previous[low] + 1.0, low
-            found = False
+            least, at = np.inf, low
             for j in range(low, min(high, middle - 1) + 1):
                 mass = w[middle] - w[j]
                 moment = wx[middle] - wx[j]
                 value = previous[j] - (moment * moment / mass if mass > 0 else 0.0)
-                if not found or value < least:
-                    least, at, found = value, j, True
+                if value < least:
+                    least, at = value, j
             cost[middle] = least
             best[c, middle] = at
             if first < middle:

@@ -111,7 +111,7 @@ def _gradient(gram, b, w, members, size, support, gradient):
 def _largest(gradient, positive):
     """The polar of the penalty; four chains, for one alone waits for itself."""
     K = gradient.shape[0]
-    m0 = gradient[0] * 0
+    m0 = gradient.dtype.type(0)
     m1, m2, m3 = m0, m0, m0
     for k in range(0, K - 3, 4):
         g0, g1, g2, g3 = gradient[k], gradient[k + 1], gradient[k + 2], gradient[k + 3]
