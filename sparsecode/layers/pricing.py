@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -274,10 +273,8 @@ def priced(
         for place, answer in ended:
             done(jobs[place], answer)
             answers[place] = answer
-    finally:  # after an interrupt: what has not begun never will, which joblib warns of
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            ended.close()
+    except BaseException as error:  # what has not begun never will, of which `close` would warn
+        ended.throw(error)
     return [answers[place] for place in range(len(jobs))]
 
 

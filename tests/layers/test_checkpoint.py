@@ -1,5 +1,8 @@
 """Interrupted work goes on where it was, to the same bits; failed layers stay as they are."""
 
+import sys
+import warnings
+
 import numpy as np
 import pytest
 
@@ -34,6 +37,23 @@ def test_what_was_interrupted_goes_on_to_the_same_bits(tmp_path, after) -> None:
     again = compress(net, 0.5, methods=QUICK, checkpoint=tmp_path / "c")
     assert again.factorizations == whole.factorizations
     assert all(p.stat().st_mtime_ns == time for p, time in times.items())
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupt_leaves_the_warnings_of_other_threads_alone(monkeypatch, n_threads) -> None:
+    """No filter is changed, which would hold for all threads, and nothing warns."""
+
+    class Watched(warnings.catch_warnings):
+        def __init__(self, *args, **kwargs):
+            assert not sys._getframe(1).f_globals["__name__"].startswith("sparsecode.")
+            super().__init__(*args, **kwargs)
+
+    def stop(done, total):
+        raise Stop
+
+    monkeypatch.setattr(warnings, "catch_warnings", Watched)
+    with pytest.raises(Stop):
+        compress(a_network(), 0.5, methods=QUICK, n_threads=n_threads, progress=stop)
 
 
 @pytest.mark.parametrize(
