@@ -19,14 +19,12 @@ MAX_POSITIONS = 2**14  # of a convolution, in one batch
 class Pair(NamedTuple):
     """Moments of what the teacher's layer and the student's see of the same samples."""
 
-    teacher: np.ndarray  # E x_t x_t^T
     cross: np.ndarray  # E x_t x_s^T
     student: np.ndarray  # E x_s x_s^T
 
     def missed(self, W: np.ndarray, V: np.ndarray) -> float:
-        """``E ||W x_t - V x_s||^2``."""
-        whole = np.sum((W @ self.teacher) * W) - 2 * np.sum((W @ self.cross) * V)
-        return float(whole + np.sum((V @ self.student) * V))
+        """``E ||W x_t - V x_s||^2`` but for ``E ||W x_t||^2``, which no `V` changes."""
+        return float(np.sum((V @ self.student) * V) - 2 * np.sum((W @ self.cross) * V))
 
 
 PairOf = Callable[[str, Network], Pair]  # of a layer, and a network that is the student
@@ -72,8 +70,8 @@ def _run(
     most = MAX_POSITIONS if max_positions is None else check_int(max_positions, "max_positions")
     seed, n_threads = draw_seed(random_state or 0), check_n_threads(n_threads)
     again = inputs if is_batch(inputs) or not isinstance(inputs, Iterable) else list(inputs)
-    original = _Rows(most, seed)
-    with running(network, original, n_threads) as (run, fixed):
+    order = _Order(most, seed)
+    with running(network, order, n_threads) as (run, fixed):
         run(next(batches_of(again, batch_size, fixed)))
 
     def pair_of(name: str, student: Network) -> Pair:
@@ -90,20 +88,36 @@ def _run(
                     sums.add(*taken, name)
         return sums.pair()
 
-    return list(original.names), pair_of
+    return list(order.names), pair_of
+
+
+class _Order(Recorder):
+    """Notes which layer comes when."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        super().__init__(most, seed)
+        self.names: dict[str, None] = {}
+
+    def rows(self, name: str, X: np.ndarray) -> None:
+        """The name alone."""
+        if X.size:
+            self.names.setdefault(name)
+
+    def convolution(self, name: str, X: np.ndarray, geometry: Any) -> None:
+        """The name alone."""
+        if X.size:
+            self.names.setdefault(name)
 
 
 class _Rows(Recorder):
     """Takes the inputs of one layer; which ones of a convolution, only the seed says."""
 
-    def __init__(self, most: int, seed: int, name: str | None = None) -> None:
+    def __init__(self, most: int, seed: int, name: str) -> None:
         super().__init__(most, seed)
-        self.names: dict[str, None] = {}
         self._name, self._tiles = name, list[np.ndarray]()
 
     def wanted(self, name: str) -> bool:
-        """Only the layer that is watched; the names are noted as they come."""
-        self.names.setdefault(name)
+        """Only the layer that is watched."""
         return name == self._name
 
     def take(self, name: str, X: np.ndarray) -> None:
@@ -134,7 +148,7 @@ class _Sums:
                 "the same ones each time"
             )
         x_t, x_s = (x.astype(np.float64, copy=False) for x in (x_t, x_s))
-        new = [x_t.T @ x_t, x_t.T @ x_s, x_s.T @ x_s]
+        new = [x_t.T @ x_s, x_s.T @ x_s]
         self._sums = (
             new if self._sums is None else [a + b for a, b in zip(self._sums, new, strict=True)]
         )

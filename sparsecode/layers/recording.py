@@ -120,11 +120,11 @@ class Recorder:
 
     def rows(self, name: str, X: np.ndarray) -> None:
         """Inputs (..., n_inputs) of a linear layer."""
-        if X.size and self.wanted(name):
+        if X.size:
             self.take(name, X if X.ndim > 1 else X[None])
 
     def wanted(self, name: str) -> bool:
-        """Whether the inputs of this layer are to be taken."""
+        """Whether the inputs of this layer are to be fetched; asked before anything runs."""
         return True
 
     def take(self, name: str, X: np.ndarray) -> None:
@@ -135,8 +135,6 @@ class Recorder:
         """Inputs (N, C, *sides) of a convolution."""
         from sparsecode.layers.patches import patch_rows
 
-        if not self.wanted(name):
-            return
         if X.ndim == 1 + len(geometry.kernel):  # torch takes one input without a batch
             X = X[None]
         tiles, total = patch_rows(X, geometry, self._most, self._rng)

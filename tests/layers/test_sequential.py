@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sparsecode import layers
+from sparsecode.layers.pairs import Pair, watched
 
 RNG = np.random.default_rng(0)
 NET = {name: (RNG.standard_normal((32, 32)) / 5).astype(np.float32) for name in "abc"}
@@ -124,9 +125,9 @@ def test_what_is_run_has_the_tensors_of_the_network() -> None:
     np.testing.assert_array_equal(seen[0], seen[2])
 
 
-def test_a_model_is_run(tmp_path) -> None:
+def a_model(path):
     onnx = pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxruntime")
     import onnx_models as models
 
     rng = np.random.default_rng(0)
@@ -144,8 +145,12 @@ def test_a_model_is_run(tmp_path) -> None:
         node("Flatten", ["d"], ["e"]),
         node("Gemm", ["e", "last"], ["y"], transB=1),
     ]
-    path = tmp_path / "model.onnx"
-    models.saved(path, models.model(nodes, arrays, inputs={"x": ["N", 2, 8, 8]}))
+    return models.saved(path, models.model(nodes, arrays, inputs={"x": ["N", 2, 8, 8]}))
+
+
+def test_a_model_is_run(tmp_path) -> None:
+    path = a_model(tmp_path / "model.onnx")
+    import onnxruntime
 
     def run(net, X):
         net.write(tmp_path / "now.onnx")
@@ -156,3 +161,48 @@ def test_a_model_is_run(tmp_path) -> None:
     assert layers.calibrate(network, images(3, 0)).names == ("first", "second", "last")
     before, after = nearer(network, run)
     assert after < 0.98 * before
+
+
+def test_only_the_layer_that_is_watched_is_fetched(tmp_path, monkeypatch) -> None:
+    network = layers.read(a_model(tmp_path / "model.onnx"))
+    from sparsecode.layers.onnx.recording import OnnxRunner
+
+    fetched, record = [], OnnxRunner._record
+
+    def noted(self, name, use, X):
+        fetched.append(name)
+        record(self, name, use, X)
+
+    how = {"batch_size": None, "max_positions": None, "random_state": None, "n_threads": 1}
+    names, pair_of = watched(network, images(6, 0), **how)
+    assert names == ["first", "second", "last"]
+    monkeypatch.setattr(OnnxRunner, "_record", noted)
+    pair = pair_of("second", network)
+    assert fetched == ["second", "second"]  # of the teacher and of the student
+    np.testing.assert_allclose(pair.cross, pair.student, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.torch
+def test_only_the_module_that_is_watched_has_a_hook(monkeypatch) -> None:
+    torch = pytest.importorskip("torch")
+    from sparsecode.layers.torch import recording
+
+    hooks, hook = [], recording._hook
+    monkeypatch.setattr(recording, "_hook", lambda *given: hooks.append(given[0]) or hook(*given))
+    network = layers.from_torch(a_module(torch))
+    how = {"batch_size": None, "max_positions": None, "random_state": None, "n_threads": 1}
+    _, pair_of = watched(network, images(6, 0), **how)
+    hooks.clear()
+    pair_of("2.weight", network)
+    assert hooks == ["2.weight", "2.weight"]
+
+
+def test_what_is_missed_is_known_but_for_what_nothing_changes() -> None:
+    rng = np.random.default_rng(0)
+    x_t, x_s = rng.standard_normal((2, 50, 4))
+    W, *tries = rng.standard_normal((3, 2, 4))
+    pair = Pair(x_t.T @ x_s / 50, x_s.T @ x_s / 50)
+    misses = [np.sum((x_t @ W.T - x_s @ V.T) ** 2) / 50 for V in tries]
+    assert pair.missed(W, tries[0]) - pair.missed(W, tries[1]) == pytest.approx(
+        misses[0] - misses[1]
+    )

@@ -41,6 +41,7 @@ class OnnxRunner:
         taps = [
             (layer.name, use, _data(use))
             for layer in network.layers
+            if recorder.wanted(layer.name)
             for use in found.get(layer.name, [])
             if use.node.op_type != "Gather"
         ]

@@ -28,7 +28,8 @@ def runner(network: Any, recorder: Recorder, n_threads: int) -> Iterator[Callabl
     modes = [(part, part.training) for part in module.modules()]
     threads, fast = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
     try:
-        names, seen = {layer.name for layer in net.layers}, set()
+        names = {layer.name for layer in net.layers if recorder.wanted(layer.name)}
+        seen = set()
         for name, part in weights(module):
             owner = net.tied.get(name, name)
             if owner in names and id(part) not in seen and _is_layer(part):
