@@ -157,42 +157,47 @@ def compress(
     folder = None if checkpoint is None else check_path(checkpoint, "checkpoint")
     todo = plans(_select(network, include, exclude), recipe)
     check_moments(network, calibration=calibration, heldout=heldout)
-    file_size(
-        check_string(suffix, "suffix"), network, network.metadata
-    )  # what cannot be stored is refused before the work
+    # What cannot be stored is refused before the work.
+    file_size(check_string(suffix, "suffix"), network, network.metadata)
     jobs = _Jobs(network, todo, calibration, recipe)
     search = Search(network, todo, suffix, budget=share, max_error=max_error)
     store = None if folder is None else Checkpoint(folder)  # a wrong argument makes no folder
-    counter = _Counter(progress, store)
+    failures = _fill(search, jobs, n_threads, _Counter(progress, store), keep_failed)
+    compressed = replace(search.best, recipe=_effective(recipe, search))
+    rows = [
+        _row(search.plans[name], jobs.weight(name), form, (calibration, heldout))
+        for name, form in compressed.factorizations.items()
+        if not (name in failures and isinstance(form, Dense))
+    ]
+    return with_report(compressed, tuple(rows), share, search.allocation, failures)
+
+
+def _fill(
+    search: Search, jobs: _Jobs, n_threads: int, counter: _Counter, keep_failed: bool
+) -> dict[str, str]:
+    """Do what the search asks for, stage by stage; what failed of it, layer by layer."""
     failures: dict[str, str] = {}
     for stage in search.stages():
         alike = _alike(stage.tasks, 2 if stage.rough else 3)  # in rough fits widths share much
         work = [jobs.of(tasks, rough=stage.rough) for tasks in alike]
         answers = priced(work, n_threads, counter.known(len(work)), counter.done)
         search.add(_survivors(answers, failures, keep_failed, jobs))
-    compressed = search.best
-    rows = [
-        _row(search.plans[name], jobs.weight(name), form, (calibration, heldout))
-        for name, form in compressed.factorizations.items()
-        if not (name in failures and isinstance(form, Dense))
-    ]
-    effective = replace(
-        recipe,
-        budget=None,
-        max_error=None,
-        rules=tuple(
-            Rule(
-                match=search.plans[t.layer].match,
-                methods=[t.method],
-                options=dict(t.options),
-                share=t.share,
-                stacked=len(search.plans[t.layer].members) > 1,
-            )
-            for t in search.tasks
-        ),
+    return failures
+
+
+def _effective(recipe: Recipe, search: Search) -> Recipe:
+    """The recipe that makes the same network again: what was chosen for each layer."""
+    rules = tuple(
+        Rule(
+            match=search.plans[task.layer].match,
+            methods=[task.method],
+            options=dict(task.options),
+            share=task.share,
+            stacked=len(search.plans[task.layer].members) > 1,
+        )
+        for task in search.tasks
     )
-    compressed = replace(compressed, recipe=effective)
-    return with_report(compressed, tuple(rows), share, search.allocation, failures)
+    return replace(recipe, budget=None, max_error=None, rules=rules)
 
 
 def _select(
