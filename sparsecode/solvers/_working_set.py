@@ -207,9 +207,11 @@ def solve_on_working_sets(
     tol, max_iter = check_real(tol, "tol", low=0), check_int(max_iter, "max_iter")
     problem = single_lasso(A, y, alpha, alpha_ratio, penalty, name)
     pool, lasso = ColumnPool(problem.A, problem.y), WeightedLasso.of(problem)
-    target = tol * 0.5 * float(problem.y @ problem.y)
+    target, start = tol * 0.5 * float(problem.y @ problem.y), problem.initial(init)
+    if lasso.positive:
+        start = np.maximum(start, 0)
     last, ending = run(
-        continuation(pool, lasso, solve, pool.at(problem.initial(init)), target),
+        continuation(pool, lasso, solve, pool.at(start), target),
         problem.measure,
         tol=tol,
         max_iter=max_iter,

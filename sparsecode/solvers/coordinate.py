@@ -35,9 +35,7 @@ def _descend(
         for _ in range(500):
             sweep_gram(gram, lasso.weights, lasso.positive, n_sweeps, x, slope)
             S = np.flatnonzero(x)
-            moved, exact = newton_on_support(
-                gram[np.ix_(S, S)], slope[S], lasso.weights[S], x[S], 5
-            )
+            moved, exact = newton_on_support(gram[np.ix_(S, S)], slope[S], lasso.on(S), x[S], 5)
             slope -= (moved - x[S]) @ gram[S]
             # Where columns of the support depend on each other, only sweeps can thin it out.
             n_sweeps = 6 if exact or np.any(moved != x[S]) else 40

@@ -43,7 +43,7 @@ def semismooth(
 
     # Many products and factorizations, for which waking a second thread rarely pays.
     with single_threaded_blas():
-        x = _newton(gram, measured(x)[0], lasso.weights, x, 3)
+        x = _newton(gram, measured(x)[0], lasso, x, 3)
         slope, gap = measured(x)
         length = float(np.mean(np.diag(gram))) or 1.0
         step, longest = STEP / length, 0.1 / float(np.sqrt(eps)) / length
@@ -56,7 +56,7 @@ def semismooth(
             x, q = _proximal_point(gram, correlation, energy, lasso, x, q, step)
             slope, gap = measured(x)
             if gap > tol and _changes(x, before) <= 0.05 * np.count_nonzero(x):
-                better = _newton(gram, slope, lasso.weights, x, 8)
+                better = _newton(gram, slope, lasso, x, 8)
                 slope, its_gap = measured(better)
                 if its_gap < gap:
                     x, q, gap = better, better, its_gap
@@ -122,6 +122,8 @@ def _proximal_point(
 
 def _solve(H: np.ndarray, b: np.ndarray, shift: float) -> np.ndarray:
     """``(H + shift I)^{-1} b``."""
+    if b.size == 0:  # LAPACK refuses it
+        return b
     failed = 1
     while failed:  # rounding: a longer shift makes a shorter step
         shifted = H.copy()
@@ -143,30 +145,30 @@ def _cholesky_solve(factor: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _newton(
-    gram: np.ndarray, slope: np.ndarray, weights: np.ndarray, x: np.ndarray, max_steps: int
+    gram: np.ndarray, slope: np.ndarray, lasso: WeightedLasso, x: np.ndarray, max_steps: int
 ) -> np.ndarray:
     """`newton_on_support` in a working set."""
     S = np.flatnonzero(x)
     if S.size == 0:
         return x
     moved = x.copy()
-    moved[S] = newton_on_support(gram[np.ix_(S, S)], slope[S], weights[S], x[S], max_steps)[0]
+    moved[S] = newton_on_support(gram[np.ix_(S, S)], slope[S], lasso.on(S), x[S], max_steps)[0]
     return moved
 
 
 def newton_on_support(
-    gram: np.ndarray, slope: np.ndarray, weights: np.ndarray, x: np.ndarray, max_steps: int
+    gram: np.ndarray, slope: np.ndarray, lasso: WeightedLasso, x: np.ndarray, max_steps: int
 ) -> tuple[np.ndarray, bool]:
     """Move towards the minimiser for the present signs; and whether these are still right.
 
     Where signs would change, the better of two points: the least one of the ray, along which the
     objective is a parabola that bends at each change (Lee et al., 2007), or the end of the step
     with all coefficients that changed sign set to zero, which drops many at once. A coefficient
-    that reached zero stays there.
+    that reached zero stays there; where only `x >= 0` is allowed, so does the ray.
     """
     answer, kept = np.zeros_like(x), np.arange(x.size)
     for _ in range(max_steps):
-        step = _signed_step(gram, slope, weights, x)
+        step = _signed_step(gram, slope, lasso, x)
         if step is None:
             break
         x, change = step
@@ -176,14 +178,14 @@ def newton_on_support(
         slope = slope - change
         left = np.flatnonzero(x)
         if left.size < x.size:
-            x, slope, weights, kept = x[left], slope[left], weights[left], kept[left]
+            x, slope, lasso, kept = x[left], slope[left], lasso.on(left), kept[left]
             gram = gram[np.ix_(left, left)]
     answer[kept] = x
     return answer, False
 
 
 def _signed_step(
-    gram: np.ndarray, slope: np.ndarray, weights: np.ndarray, x: np.ndarray
+    gram: np.ndarray, slope: np.ndarray, lasso: WeightedLasso, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None] | None:
     """The next point and what the slope falls by, None if it is exact; None if rounding is all."""
     H = gram.copy()
@@ -191,16 +193,19 @@ def _signed_step(
     factor, failed = _cholesky(H)
     if failed or x.size == 0:
         return None
-    signs = np.sign(x)
+    signs, weights = np.sign(x), lasso.weights
     downhill = slope - weights * signs
     direction = _cholesky_solve(factor, downhill)
     end = x + direction
     if np.all(end * signs > 0):
         return end, None
     curvature = float(direction @ (gram @ direction))
-    step, stopped = least_point(x, direction, weights, float(downhill @ direction), curvature)
+    bends = np.full_like(weights, np.inf) if lasso.positive else weights
+    step, stopped = least_point(x, direction, bends, float(downhill @ direction), curvature)
     least = x + step * direction
     least[stopped] = 0
+    if lasso.positive:  # others that cross there may miss zero by a rounding
+        least = np.maximum(least, 0)
     tried = []
     for point in (np.where(end * signs > 0, end, 0), least):
         change = gram @ (point - x)
@@ -221,7 +226,9 @@ def least_point(
         crossing = np.where(x * direction < 0, -x / direction, np.inf)
     order = np.argsort(crossing)[: np.count_nonzero(crossing < np.inf)]
     times, bends = crossing[order], 2 * np.abs(weights[order] * direction[order])
-    before = curvature * times - decrease + np.cumsum(bends) - bends
+    bent = np.zeros_like(bends)
+    np.cumsum(bends[:-1], out=bent[1:])
+    before = curvature * times - decrease + bent
     rising = np.flatnonzero(before + bends >= 0)
     nobody = order[:0]
     if rising.size and before[rising[0]] < 0:

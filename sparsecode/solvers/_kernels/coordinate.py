@@ -232,10 +232,12 @@ def sweep_gram(
         for k in range(K):
             curvature = gram[k, k]
             old = x[k]
-            if not curvature > 0 or (sweep % 2 == 1 and old == 0):
+            if old == 0 and (sweep % 2 == 1 or not curvature > 0):
                 continue
             target = gradient[k] + curvature * old
-            if target > threshold[k]:
+            if not curvature > 0:  # a column of zeros with a coefficient to start from
+                new = target * 0
+            elif target > threshold[k]:
                 new = (target - threshold[k]) / curvature
             elif target < -threshold[k] and not positive:
                 new = (target + threshold[k]) / curvature
