@@ -11,13 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecode._validation import check_option, check_random_state
 from sparsecode.estimators._base import all_or_nothing, check_rows
 from sparsecode.layers.factorizations import (
-    DAMPING,
     FAMILIES,
     BudgetError,
-    damped,
     factorize,
     output_error,
 )
+from sparsecode.layers.factorizations._damped import DAMPING, damped
 from sparsecode.layers.row_encoding import RowEncoder
 
 __all__ = ["LayerCompressor"]

@@ -12,19 +12,18 @@ from sparsecode._threads import single_threaded_blas
 from sparsecode._validation import check_array
 from sparsecode.layers.compressed import stored_bits
 from sparsecode.layers.factorizations import (
-    DAMPING,
     FAMILIES,
     BudgetError,
     Dense,
     Factorization,
     RangeError,
-    damped,
     factorize,
     layer_dtype,
     lost_part,
     output_error,
 )
 from sparsecode.layers.factorizations._base import all_finite, second_moment
+from sparsecode.layers.factorizations._damped import DAMPING, damped
 
 LARGE = 2**16  # entries: from there on rough fits are rougher
 # Of such a layer, so many rows or entries, whichever are more, stand for all.

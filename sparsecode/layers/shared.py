@@ -10,15 +10,14 @@ import numpy as np
 
 from sparsecode._validation import check_array, without_mask
 from sparsecode.layers.factorizations import (
-    DAMPING,
     Bits,
     Dictionary,
-    damped,
     factorize,
     layer_dtype,
     unpack,
 )
 from sparsecode.layers.factorizations._base import check_parts, prefixed, unprefixed
+from sparsecode.layers.factorizations._damped import DAMPING, damped
 from sparsecode.layers.factorizations._format import format_of
 from sparsecode.layers.factorizations._values import packed, part_names, stored_bits, unpacked
 from sparsecode.layers.factorizations.dictionary import coded

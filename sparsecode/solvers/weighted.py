@@ -187,8 +187,8 @@ def _by_smaller_side(
     return energies, np.linalg.qr(np.hstack([leading, missing]))[0]
 
 
-def outer_square(W: np.ndarray, gram: np.ndarray | None) -> np.ndarray:
-    """``W H W^T``, by tiles: in double precision neither of the two stands as a whole."""
+def outer_square(W: np.ndarray, gram: np.ndarray | None, *, ridge: float = 0.0) -> np.ndarray:
+    """``W (H + ridge I) W^T``, by tiles: in double precision neither of the two stands whole."""
     m, n = W.shape
     square = np.zeros((m, m), order="F")
     tiles = [slice(start, start + TILE) for start in range(0, n, TILE)]
@@ -196,6 +196,7 @@ def outer_square(W: np.ndarray, gram: np.ndarray | None) -> np.ndarray:
         columns = images = wide(W[:, here])
         if gram is not None:
             images = sum(wide(W[:, there]) @ wide(gram[here, there]).T for there in tiles)
+            images += ridge * columns
         square += images @ columns.T
     return square
 

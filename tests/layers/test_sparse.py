@@ -321,18 +321,41 @@ def test_refit_must_be_a_truth_value():
         factorize(np.eye(8), "sparse", budget=0.5, refit=1)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_many_rows_in_tiles_and_a_moment_in_parts(rng, dtype, monkeypatch):
+@pytest.mark.parametrize("few", [0, 3, 100], ids=["iterated", "some solved", "solved"])
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [*itertools.product([np.float64], ["full", "singular", "dead"]), (np.float32, "full")],
+)
+def test_many_rows_in_tiles_and_a_moment_in_parts(rng, dtype, kind, few, monkeypatch):
     """What large layers go through gives what each row gives alone."""
-    monkeypatch.setattr("sparsecode.layers.factorizations._refit.TILE", 3 * 60)
-    monkeypatch.setattr("sparsecode.layers.factorizations._refit.LEAST_SPLIT", 50)
-    X = inputs("full", 60, rng)
-    W, support = rng.standard_normal((20, 60)).astype(dtype), rng.random((20, 60)) < 0.5
+    for name, value in {"TILE": 3 * 60, "ROWS": 1, "LEAST_SPLIT": 50, "FEW": few}.items():
+        monkeypatch.setattr(f"sparsecode.layers.factorizations._refit.{name}", value)
+    X = inputs(kind, 60, rng)
+    W = rng.standard_normal((20, 60)).astype(dtype)
+    support = rng.random((20, 60)) < np.linspace(0, 1, 20)[:, None]
     V = refit(W, support, X.T @ X)
     assert V.dtype == dtype
+    assert not V[~support].any()
     found = lost(W - V.astype(float), X.T @ X)
     expected = lost(W - row_by_row(W, support, X), X.T @ X)
-    np.testing.assert_allclose(found, expected, rtol=1e-3 if dtype == np.float32 else 1e-7)
+    rtol, atol = (1e-3, 1e-6) if dtype == np.float32 else (1e-7, 1e-10)
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol * lost(W, X.T @ X).max())
+
+
+def test_rows_are_solved_only_where_that_is_asked_for(rng, monkeypatch):
+    """A loose tolerance, or few inputs, and no row is worth a decomposition."""
+    solved = []
+    module = "sparsecode.layers.factorizations._refit"
+    monkeypatch.setattr(f"{module}.solved", lambda H, b: solved.append(len(b)) or np.zeros(len(b)))
+    X = inputs("full", 60, rng)
+    W, support = rng.standard_normal((4, 60)), rng.random((4, 60)) < 0.5
+    refit(W, support, X.T @ X)
+    monkeypatch.setattr(f"{module}.LEAST_SPLIT", 50)
+    refit(W, support, X.T @ X, tol=0.05)
+    assert solved == []
+    expected = row_by_row(W, support, X)
+    np.testing.assert_allclose(refit(W, support, X.T @ X), expected, atol=1e-5)
+    assert sorted(solved) == sorted(support.sum(axis=1))  # and went on from where that had led
 
 
 @pytest.mark.parametrize("values", ["different", "many ties", "in step"])

@@ -20,7 +20,6 @@ from sparsecode._validation import (
     check_array,
     check_int,
     check_option,
-    check_real,
     check_unused,
     no_second_moment,
 )
@@ -37,6 +36,7 @@ from sparsecode.layers.factorizations._base import (
     computing_dtype,
     second_moment,
 )
+from sparsecode.layers.factorizations._damped import DAMPING, Damped, Moment
 from sparsecode.layers.factorizations._refit import refit
 from sparsecode.layers.factorizations.codebook import Codebook, fit_codebook
 from sparsecode.layers.factorizations.composite import (
@@ -82,15 +82,15 @@ __all__ = [
     "unpack",
 ]
 
-DAMPING = 0.01  # of the mean of the diagonal
 LARGE = 2**20 + 1  # entries: of memory, and of what BLAS threads are worth
 
 
 class Family(NamedTuple):
     """A kind of factorization, and ``fit(W, gram, budget_in_bits, dtype, **options)``.
 
-    A fit may overwrite `gram`. Where the shape is one for which it is `narrow`, it does with the
-    precision of the layer; else it gets both matrices in float64. `rough` are options of a fit that
+    A fit may overwrite `gram`; one that makes do with `products` gets it `Damped`, where that needs
+    no other precision. Where the shape is one for which it is `narrow`, it does with the precision
+    of the layer; else it gets both matrices in float64. `rough` are options of a fit that
     is good enough to choose among families and sizes, and `rougher` more of them, where `options`
     allow them, for a large layer. Some rows of that stand for all where rows are `apart`, and
     `series` makes many fits, and the bits of the layer, of one decomposition, maybe of some rows.
@@ -102,6 +102,7 @@ class Family(NamedTuple):
     form: type[Factorization]
     fit: Callable[..., Factorization]
     narrow: Callable[[tuple[int, int]], bool] = lambda shape: False
+    products: bool = False
     rough: Mapping[str, Any] = MappingProxyType({})
     rougher: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda options: {}
     apart: bool = False
@@ -113,6 +114,12 @@ class Family(NamedTuple):
     def precision(self, dtype: np.dtype, shape: tuple[int, int]) -> np.dtype:
         """In which a layer of this dtype and shape is fitted."""
         return computing_dtype(dtype) if self.narrow(shape) else np.dtype(np.float64)
+
+    def moment(self, gram: Damped | None, precision: np.dtype) -> Moment | None:
+        """As the fit takes it."""
+        if gram is None or (self.products and gram.dtype == precision):
+            return gram
+        return np.asarray(gram, dtype=precision)
 
 
 def _wide(shape: tuple[int, int]) -> bool:
@@ -131,6 +138,7 @@ FAMILIES: dict[str, Family] = {
             Sparse,
             fit_sparse,
             narrow=lambda shape: True,
+            products=True,
             rougher=lambda options: {} if options.get("refit") is False else {"refit_tol": 0.05},
             apart=True,
             variants=VALUE_BITS,
@@ -148,6 +156,7 @@ FAMILIES: dict[str, Family] = {
             Dictionary,
             fit_dictionary,
             narrow=_wide,
+            products=True,
             draws=lambda options: options.get("learning") != "orthogonal",
             rough={"n_rounds": 5},
             rougher=lambda options: {} if "learning" in options else {"learning": "orthogonal"},
@@ -261,7 +270,7 @@ def factorize(
         check_unused("factorize without gram", damping=damping)
     precision = family.precision(dtype, dense.shape)
     damping = DAMPING if damping is None else damping
-    metric = damped(gram, dense.shape[1], damping, precision)
+    metric = family.moment(Damped.of(gram, dense.shape[1], damping), precision)
     # On small matrices BLAS threads cost more time than they save, the more so on a busy machine.
     with single_threaded_blas() if dense.size < LARGE else nullcontext():
         form = family.fit(dense.astype(precision, copy=False), metric, available, dtype, **options)
@@ -287,20 +296,6 @@ def layer_dtype(W: Any) -> np.dtype:
     if dtype.name in FLOATING:
         return dtype.newbyteorder("=")
     return np.dtype(np.float64)
-
-
-def damped(gram: Any, n_inputs: int, damping: float, dtype: Any = np.float64) -> np.ndarray | None:
-    """``H / scale + damping * mean(diag) * I`` with a unit mean diagonal; None stays None."""
-    check_real(damping, "damping", low=0)
-    if gram is None:
-        return None
-    gram = second_moment(gram, n_inputs, None)
-    mean = float(np.trace(gram, dtype=np.float64)) / n_inputs
-    if mean <= 0:  # inputs that are all zero say nothing about the weights
-        return np.eye(n_inputs, dtype=dtype)
-    metric = np.divide(gram, mean, out=np.empty(gram.shape, dtype), casting="same_kind")
-    metric[np.diag_indices(n_inputs)] += damping
-    return metric
 
 
 def output_error(W: Any, approximation: Any, gram: Any = None) -> float:

@@ -224,10 +224,10 @@ def all_finite(array: np.ndarray) -> bool:
     return bool(np.all(np.isfinite(array.astype(computing_dtype(array.dtype), copy=False))))
 
 
-def in_double(W: np.ndarray, gram: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def in_double(W: np.ndarray, gram: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """A layer and a moment in float64, for what asks for it."""
     wide = np.dtype(np.float64)
-    return W.astype(wide, copy=False), None if gram is None else gram.astype(wide, copy=False)
+    return W.astype(wide, copy=False), None if gram is None else np.asarray(gram, dtype=wide)
 
 
 def balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -170,6 +170,12 @@ def cholesky(H: np.ndarray) -> np.ndarray:
     raise no_second_moment()
 
 
+def solved(H: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``H^-1 b`` by `cholesky`, in the memory of `H`."""
+    (solve,) = scipy.linalg.lapack.get_lapack_funcs(("potrs",), (H,))
+    return solve(cholesky(H), b, lower=1)[0]
+
+
 def _copy_lower_to_upper(H: np.ndarray) -> None:
     for low in range(0, len(H), TILE):
         high = low + TILE

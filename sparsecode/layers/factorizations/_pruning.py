@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 
 from sparsecode._validation import check_random_state
+from sparsecode.layers.factorizations._damped import Moment
 from sparsecode.layers.factorizations._feedback import BLOCK, cholesky, error_feedback
 from sparsecode.layers.factorizations._positions import Shape, expanded
 from sparsecode.layers.factorizations._refit import refitted
@@ -33,7 +34,7 @@ def by_random(W: np.ndarray, pattern: Pattern, count: int, random_state: Any) ->
 
 def by_score(
     W: np.ndarray,
-    gram: np.ndarray | None,
+    gram: Moment | None,
     pattern: Pattern,
     count: int,
     *,

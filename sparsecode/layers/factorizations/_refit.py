@@ -17,15 +17,20 @@ from sparsecode._validation import (
     without_mask,
 )
 from sparsecode.layers.factorizations._base import second_moment
+from sparsecode.layers.factorizations._damped import Damped, Moment, as_damped
+from sparsecode.layers.factorizations._feedback import solved
 from sparsecode.solvers._orthogonal import orthonormal
 
-# From so many inputs on, and for answers closer than this, the preconditioner knows some directions
-# of the moment.
+# From so many inputs on, and for answers closer than this, rows of few weights are solved by
+# Cholesky's method, and the preconditioner of the others knows some directions of the moment.
 LEAST_SPLIT, CLOSE = 512, 1e-2
+FEW = 40  # iterations: a row is short where its decomposition costs no more
 
 COLUMNS = 64  # of a product, on one thread
 POWER = 4  # times the moment is applied to find its leading directions
-TILE = 2**20  # entries of a few rows: rows are independent, and work arrays stay small
+# Entries of a few rows, and the least number of them that products are fast for: rows are
+# independent, and work arrays stay small.
+TILE, ROWS = 2**20, 192
 
 # Where each row's gradient on its support is so much smaller than at first.
 TOLERANCE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-3}
@@ -38,7 +43,8 @@ def refit(W: Any, support: Any, gram: Any, *, tol: float | None = None) -> np.nd
               \quad \text{s.t.} \quad V_{ij} = 0 \text{ off the support}
 
     Conjugate gradients on the normal equations of every row together, preconditioned by the
-    diagonal of `H` and, where it is large, its leading directions. `H` may be singular.
+    diagonal of `H` and, where it is large, its leading directions. Where that costs less they start
+    from the answer of Cholesky's method. `H` may be singular.
 
     Parameters
     ----------
@@ -88,7 +94,7 @@ def refit(W: Any, support: Any, gram: Any, *, tol: float | None = None) -> np.nd
 def refitted(
     W: np.ndarray,
     support: np.ndarray,
-    H: np.ndarray | None,
+    H: Moment | None,
     *,
     start: np.ndarray | None = None,
     tol: float | None = None,
@@ -97,21 +103,33 @@ def refitted(
     """`refit` in units, from the entries of `W` or in place from `start`, zero off the support."""
     if H is None:
         return np.where(support, W, 0)
+    H = as_damped(H)
     V = np.where(support, W, 0) if start is None else start
+    n = W.shape[1]
     tol = TOLERANCE[W.dtype] if tol is None else tol
-    max_iter = 4 * W.shape[1] if max_iter is None else max_iter  # n would do without rounding
-    step = max(1, TILE // W.shape[1])
-    tiles = [slice(i, i + step) for i in range(0, W.shape[0], step)]
-    parts = _split(H, W.dtype, _directions(W.shape) if tol < CLOSE else 0)
+    max_iter = 4 * n if max_iter is None else max_iter  # n would do without rounding
+    close, counts = tol < CLOSE and n >= LEAST_SPLIT, np.count_nonzero(support, axis=1)
+    # Rows of about as many weights, which need about as many iterations, are done together.
+    order = np.argsort(-counts, kind="stable")
+    short = counts[order] ** 3 <= 6 * FEW * n**2 if close else np.zeros(len(W), dtype=bool)
+    long = order[~short]
+    parts, diagonal = _split(H, _directions(len(long), n) if close else 0), _split(H, 0)
+    tiles = [(rows, parts, False) for rows in _tiles(long, n)]
+    tiles += [(rows, diagonal, True) for rows in _tiles(order[short], n)]
 
-    def work(rows: slice) -> None:
-        _conjugate_gradients(W[rows], support[rows], H, V[rows], parts, tol, max_iter)
+    def work(tile: tuple[np.ndarray, _Parts, bool]) -> None:
+        _conjugate_gradients(W, support, H, V, *tile, tol, max_iter)
 
     if len(tiles) == 1:
         work(tiles[0])
     else:
         map_tiles(work, tiles, check_n_threads(None))
     return V
+
+
+def _tiles(rows: np.ndarray, n_columns: int) -> list[np.ndarray]:
+    step = max(ROWS, TILE // n_columns)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
 class _Parts(NamedTuple):
@@ -122,16 +140,15 @@ class _Parts(NamedTuple):
     values: np.ndarray
 
 
-def _directions(shape: tuple[int, int]) -> int:
+def _directions(m: int, n: int) -> int:
     """So many that to find them, and to invert them for each row, costs what iterations cost."""
-    m, n = shape
-    return 0 if n < LEAST_SPLIT else min(round(0.5 * n ** (2 / 3)), max(m // 4, math.isqrt(n)))
+    return min(round(0.8 * n ** (2 / 3)), max(m // 4, math.isqrt(n))) if m else 0
 
 
-def _split(H: np.ndarray, dtype: np.dtype, count: int) -> _Parts:
+def _split(H: Damped, count: int) -> _Parts:
     """The leading directions of a moment in units of its diagonal, and what that leaves of it."""
-    n = len(H)
-    diagonal = np.where(np.diag(H) > 0, np.diag(H), 1).astype(dtype)
+    n, dtype, diagonal = len(H), H.dtype, H.diagonal()
+    diagonal = np.where(diagonal > 0, diagonal, 1).astype(dtype)
     if count == 0:
         return _Parts(diagonal, np.empty((n, 0), dtype), np.empty(0, dtype))
     sizes = np.sqrt(diagonal)[:, None]
@@ -183,20 +200,28 @@ class _Inverse:
 def _conjugate_gradients(
     W: np.ndarray,
     support: np.ndarray,
-    H: np.ndarray,
+    H: Damped,
     V: np.ndarray,
+    rows: np.ndarray,
     parts: _Parts,
+    directly: bool,
     tol: float,
     max_iter: int,
 ) -> None:
-    """In place; rows that are done leave the products."""
-    inverse = _Inverse(parts, support)
-    rows: np.ndarray = np.arange(len(W))
-    gradient = (W - V) @ H
-    gradient *= support
+    """In place; rows that are done leave the products. `directly`, they start from the answer."""
+    inverse = _Inverse(parts, support[rows])
+    gradient = _gradient(W, V, H, rows, inverse.support)
     direction = inverse(gradient)
     decrease: np.ndarray = _row_dots(gradient, direction)
     target: np.ndarray = tol * tol * decrease
+    if directly:
+        for i, row in enumerate(rows):
+            kept = np.flatnonzero(inverse.support[i])
+            if decrease[i] > 0:
+                V[row, kept] += solved(H.among(kept), gradient[i, kept])
+        gradient = _gradient(W, V, H, rows, inverse.support)
+        direction = inverse(gradient)
+        decrease = _row_dots(gradient, direction)
     for _ in range(max_iter):
         working = decrease > target
         if not working.any():
@@ -224,9 +249,17 @@ def _conjugate_gradients(
         direction += Z
 
 
-def _refuse_negative(curvature: np.ndarray, direction: np.ndarray, H: np.ndarray) -> None:
+def _gradient(
+    W: np.ndarray, V: np.ndarray, H: Damped, rows: np.ndarray, support: np.ndarray
+) -> np.ndarray:
+    gradient = (W[rows] - V[rows]) @ H
+    gradient *= support
+    return gradient
+
+
+def _refuse_negative(curvature: np.ndarray, direction: np.ndarray, H: Damped) -> None:
     """Below zero by more than rounding: then there is no best answer."""
-    rounding = np.sqrt(np.finfo(H.dtype).eps) * len(H) * np.diag(H).max()
+    rounding = np.sqrt(np.finfo(H.dtype).eps) * len(H) * H.diagonal().max()
     if np.any(curvature < -rounding * _row_dots(direction, direction)):
         raise no_second_moment()
 

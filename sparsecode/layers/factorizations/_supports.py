@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsecode._validation import check_int, check_option, check_unused
 from sparsecode.layers.factorizations._base import BudgetError
+from sparsecode.layers.factorizations._damped import Moment
 from sparsecode.layers.factorizations._positions import (
     LARGEST_GROUP,
     Shape,
@@ -168,9 +169,9 @@ def _kth_largest(score: np.ndarray, count: int) -> Any:
     return np.partition(middle, at)[at]
 
 
-def importance(W: np.ndarray, gram: np.ndarray | None) -> np.ndarray:
+def importance(W: np.ndarray, gram: Moment | None) -> np.ndarray:
     """``|W_ij| sqrt(H_jj)``: the root of what the output loses with the weight alone (Wanda)."""
     score = np.abs(W)
     if gram is not None:
-        score *= np.sqrt(np.maximum(np.diag(gram), 0)).astype(score.dtype)
+        score *= np.sqrt(np.maximum(gram.diagonal(), 0)).astype(score.dtype)
     return score

@@ -25,6 +25,7 @@ from sparsecode.layers.factorizations._base import (
     prefixed,
     unprefixed,
 )
+from sparsecode.layers.factorizations._damped import Moment, as_damped
 from sparsecode.layers.factorizations._feedback import cholesky
 from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._positions import way_bits
@@ -44,7 +45,6 @@ from sparsecode.solvers.weighted import (
     ORDINARY,
     eigenvectors,
     gram_root,
-    outer_square,
     wide_product,
 )
 
@@ -131,7 +131,7 @@ class Dictionary(Factorization):
 
 def fit_dictionary(
     W: np.ndarray,
-    gram: np.ndarray | None,
+    gram: Moment | None,
     budget: int,
     dtype: np.dtype,
     *,
@@ -166,8 +166,7 @@ def fit_dictionary(
     if not (of_rows and format_.plain):
         W, gram = in_double(W, gram)
     unit = unit_of(magnitude(W), np.float64)
-    white = _white_rows if of_rows else _white
-    X, back = white(to_units(W, unit), gram)
+    X, back = (_white_rows if of_rows else _white)(to_units(W, unit), gram)
     first = n_rounds if len(sizes) == 1 else min(n_rounds, FIRST_ROUNDS)
     trials = ((learn(X, Sizes(*size), first, seed, None), size) for size in sizes)
     best, size = min(trials, key=lambda trial: trial[0].error)  # one after another: two in memory
@@ -183,10 +182,10 @@ def fit_dictionary(
 
 
 def _stored(
-    W: np.ndarray, codes: np.ndarray, atoms: np.ndarray, gram: np.ndarray | None, format_: Format
+    W: np.ndarray, codes: np.ndarray, atoms: np.ndarray, gram: Moment | None, format_: Format
 ) -> Dictionary:
     """The atoms rounded, then the codes refitted to them on their support, and rounded too."""
-    root = None if gram is None else cholesky(gram.copy())
+    root = None if gram is None else cholesky(np.array(gram, order="C"))
     dictionary = store_matrix(atoms, root, format_)
     return Dictionary(coded(W, codes != 0, dictionary, gram, format_), dictionary)
 
@@ -195,7 +194,7 @@ def coded(
     W: np.ndarray,
     support: np.ndarray,
     dictionary: Values,
-    gram: np.ndarray | None,
+    gram: Moment | None,
     format_: Format,
 ) -> Sparse:
     """The codes of `W` on a support, fitted to stored atoms and rounded with feedback.
@@ -230,14 +229,15 @@ def _sizes(
 
 
 def _white_rows(
-    W: np.ndarray, gram: np.ndarray | None
+    W: np.ndarray, gram: Moment | None
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """What `_white` gives, from ``W H W^T = U S^2 U^T``: no root of a moment larger than that.
 
     The weights become ``U S``, and atoms come back as ``atoms S^-1 U^T W``. Squares are formed, so
     directions of less than ``sqrt(m * eps)`` of the largest are cut.
     """
-    energies, U = eigenvectors(outer_square(W, gram))
+    assert gram is not None
+    energies, U = eigenvectors(as_damped(gram).square(W))
     kept = energies > len(W) * np.finfo(np.float64).eps * energies[-1]
     kept[-1] = True
     sizes, U = np.sqrt(energies[kept]), U[:, kept]
@@ -251,7 +251,7 @@ def _white_rows(
 
 
 def _white(
-    W: np.ndarray, gram: np.ndarray | None
+    W: np.ndarray, gram: Moment | None
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """The weights where the inputs are white, turned into as few dimensions as they span.
 

@@ -18,6 +18,7 @@ from sparsecode.layers.factorizations._base import (
     checked_shape,
     computing_dtype,
 )
+from sparsecode.layers.factorizations._damped import Moment
 from sparsecode.layers.factorizations._feedback import cholesky
 from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._positions import layout
@@ -135,7 +136,7 @@ class Sparse(Factorization):
 
 def fit_sparse(
     W: np.ndarray,
-    gram: np.ndarray | None,
+    gram: Moment | None,
     budget: int,
     dtype: np.dtype,
     *,
@@ -187,7 +188,7 @@ def fit_sparse(
     return from_support(from_units(V, unit, name="the refitted weights"), support, format_, gram)
 
 
-def _check_criterion(criterion: str | None, gram: np.ndarray | None) -> str:
+def _check_criterion(criterion: str | None, gram: Moment | None) -> str:
     if criterion is None:
         return "magnitude" if gram is None else "wanda"
     check_option(criterion, "criterion", CRITERIA)
@@ -201,7 +202,7 @@ def _check_criterion(criterion: str | None, gram: np.ndarray | None) -> str:
 
 def _pruned(
     W: np.ndarray,
-    gram: np.ndarray | None,
+    gram: Moment | None,
     pattern: Pattern,
     count: int,
     criterion: str,
@@ -210,18 +211,17 @@ def _pruned(
 ) -> Pruned:
     if criterion == "random":
         return by_random(W, pattern, count, random_state)
-    if criterion == "obs" and gram is not None:
-        return by_surgery(W, gram, pattern, count)
-    if criterion == "alps" and gram is not None:
-        return by_splitting(W, gram, pattern, count)
+    if criterion in ("obs", "alps"):
+        method = by_surgery if criterion == "obs" else by_splitting
+        return method(W, np.asarray(gram), pattern, count)
     weighted = criterion == "wanda"
     return by_score(W, gram, pattern, count, weighted=weighted, n_stages=n_stages)
 
 
 def from_support(
-    W: np.ndarray, support: np.ndarray, format_: Format, gram: np.ndarray | None = None
+    W: np.ndarray, support: np.ndarray, format_: Format, gram: Moment | None = None
 ) -> Sparse:
     """The entries of `W` on the support as they are stored; their codes heed the metric."""
     coded = not format_.plain and format_.bits != 16
-    root = cholesky(gram.copy()) if coded and gram is not None else None
+    root = cholesky(np.array(gram, order="C")) if coded and gram is not None else None
     return Sparse(store_entries(W, support, root, format_), support)
