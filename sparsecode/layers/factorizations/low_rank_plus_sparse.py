@@ -154,21 +154,22 @@ def fit_low_rank_plus_sparse(
         share, S = _convex_split(W, sizes_of_inputs)
         shares = (share,)
     sizes = dict(_sizes(W.shape, budget, format_, share) for share in shares)
-    running = [
+    sizes = {rank: count for rank, count in sizes.items() if rank >= 1 and count >= 1}
+    if not sizes:
+        raise BudgetError(
+            f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits; "
+            "raise budget"
+        )
+    running = (  # one after another: two in memory
         _Running(
             W, gram if metric == "full" else None, sizes_of_inputs, rank, count, S,
             computing_dtype(dtype),
         )
         for rank, count in sizes.items()
-        if rank >= 1 and count >= 1
-    ]  # fmt: skip
-    if not running:
-        raise BudgetError(
-            f"rank 1 and one nonzero of a {W.shape} layer do not fit into {budget} bits; "
-            "raise budget"
-        )
-    best = running[0]
-    if len(running) > 1:  # a few rounds tell the shares apart; the rest is for the best of them
+    )  # fmt: skip
+    if len(sizes) == 1:
+        best = next(running)
+    else:  # a few rounds tell the shares apart; the rest is for the best of them
         floor = np.finfo(np.float64).eps * _energy(W, gram)  # what is exact but for rounding
         first = min(n_rounds, FIRST_ROUNDS)
         best = min(running, key=lambda each: max(each.after(first, FIRST_FULL).error, floor))
@@ -240,9 +241,9 @@ class _Running:
 
     def after(self, n_rounds: int, most: int) -> Split:
         """What so many rounds of the one and at most so many of the other come to."""
-        more = list(islice(self._oats, n_rounds - self._done))
-        self._done += len(more)
-        self._last = last = more[-1] if more else self._last
+        for split in islice(self._oats, n_rounds - self._done):
+            self._last, self._done = split, self._done + 1  # no more than one is kept
+        last = self._last
         assert last is not None
         if self._gram is None:
             return last
@@ -278,7 +279,10 @@ def diagonal_rounds(
         rest = W - left @ right
         support = Pattern().choose(np.abs(rest * D), count)
         S = np.where(support, rest, 0)
-        error = float(np.sum(np.square((rest - S) * D)))
+        rest -= S
+        rest *= D
+        error = float(np.vdot(rest, rest))
+        del rest  # while others run
         yield Split(left, right, S, support, error)
 
 
