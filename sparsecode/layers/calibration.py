@@ -192,6 +192,12 @@ class Calibration:
         exponent = max(-_PLAIN_EXPONENT, min(moment.exponent, _PLAIN_EXPONENT))
         return np.ldexp(moment.total / moment.n_samples, 2 * exponent)
 
+    def unscaled(self, name: str) -> np.ndarray:
+        """`gram` times a number that is left open: the sum that is kept, not to be written to."""
+        total = self._moment(name).total.view()
+        total.flags.writeable = False
+        return total
+
     def n_samples(self, name: str) -> int:
         """Return how many inputs of the layer have been seen.
 

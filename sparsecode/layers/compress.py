@@ -182,6 +182,7 @@ def _fill(
         work = [jobs.of(tasks, rough=stage.rough) for tasks in alike]
         answers = priced(work, n_threads, counter.known(len(work)), counter.done)
         search.add(_survivors(answers, failures, keep_failed, jobs))
+        del answers  # with forms that the search keeps no longer
     return failures
 
 
@@ -216,13 +217,16 @@ def _select(
 
 
 def _gram(calibration: Calibration | None, plan: Plan) -> np.ndarray | None:
-    """The moment of the inputs that all layers of the plan have: the mean of those there are."""
+    """The moment of the inputs that all layers of the plan have, at any scale.
+
+    That of a stack is the mean of those there are.
+    """
     if calibration is None:
         return None
-    grams = [calibration.gram(m.name) for m in plan.members if m.name in calibration]
-    if len(grams) < 2:
-        return grams[0] if grams else None
-    return np.mean(grams, axis=0)
+    names = [member.name for member in plan.members if member.name in calibration]
+    if len(names) == 1:  # it is held for all the time, and not copied
+        return calibration.unscaled(names[0])
+    return np.mean([calibration.gram(name) for name in names], axis=0) if names else None
 
 
 class _Jobs:
