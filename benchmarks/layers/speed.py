@@ -127,6 +127,7 @@ def whole_network(budget: float, tiny: bool) -> dict[str, Any]:
     for name, W in net.items():
         if name.startswith("block"):  # a table of words is looked up in
             calibration.update(name, inputs(rng, 4 * W.shape[1], W.shape[1]))
+    layers.compress(network(rng, tiny=True), budget)  # loads what is compiled, as above
     found = measured(lambda: layers.compress(net, budget, calibration=calibration))
     small = found.pop("answer")
     rows = small.report.rows
