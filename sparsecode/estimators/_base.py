@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import validate_data
 
 from sparsecode._dask import check_blocks, map_rows
-from sparsecode._validation import check_array, check_operator, without_mask
+from sparsecode._systems import check_operator
+from sparsecode._validation import check_array, without_mask
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
 

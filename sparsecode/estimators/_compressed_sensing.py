@@ -9,14 +9,9 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from sklearn.utils.validation import check_is_fitted
 
+from sparsecode._systems import check_operator
 from sparsecode._threads import check_n_threads
-from sparsecode._validation import (
-    check_int,
-    check_operator,
-    check_option,
-    check_random_state,
-    check_unused,
-)
+from sparsecode._validation import check_int, check_option, check_random_state, check_unused
 from sparsecode.estimators._base import Transformer, all_or_nothing, check_codes, check_samples
 from sparsecode.estimators._recovery import (
     RECOVERIES,

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import aslinearoperator
 
-from sparsecode._validation import check_array, check_operator, check_option
+from sparsecode._systems import check_operator
+from sparsecode._validation import check_array, check_option
 from sparsecode.operators import (
     adjoint,
     bernoulli,

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecode._validation import check_array, check_real, check_system, check_weights
+from sparsecode._systems import check_system
+from sparsecode._validation import check_array, check_real, check_weights
 from sparsecode.objectives import _formulas
 from sparsecode.objectives._formulas import Values
 from sparsecode.penalties import ConvexPenalty, Penalty, check_penalty

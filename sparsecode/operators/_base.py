@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._memory import check_fits
-from sparsecode._validation import as_array, check_int, check_operator
+from sparsecode._systems import check_operator
+from sparsecode._validation import as_array, check_int
 
 Map = Callable[[np.ndarray], np.ndarray]
 

@@ -9,7 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from sparsecode._validation import check_array, check_operator
+from sparsecode._systems import check_operator
+from sparsecode._validation import check_array
 from sparsecode.operators._base import adjoint, operator
 
 

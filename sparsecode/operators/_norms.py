@@ -9,7 +9,8 @@ import scipy.sparse.linalg
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import check_operator, check_real
+from sparsecode._systems import check_operator
+from sparsecode._validation import check_real
 from sparsecode.operators._base import adjoint
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import from_units, magnitude, scaled, to_units, unit_of
-from sparsecode._validation import as_array, check_array, check_system
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_array
 from sparsecode.solvers._problem import answer_dtype, divided, size_of_matrix
 from sparsecode.solvers._products import Point, Products, inner, norm
 from sparsecode.solvers._result import Result

@@ -10,13 +10,8 @@ import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import (
-    as_array,
-    check_array,
-    check_exactly_one,
-    check_real,
-    check_system,
-)
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_array, check_exactly_one, check_real
 from sparsecode.objectives._formulas import alpha_max, duality_gap, least_squares, penalized
 from sparsecode.operators import adjoint, spectral_norm
 from sparsecode.penalties import ConvexPenalty, Penalty, check_penalty

@@ -11,7 +11,8 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, to_units, unit_of, units_of
-from sparsecode._validation import as_array, check_int, check_real, check_system
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_int, check_real
 from sparsecode.operators import spectral_norm
 from sparsecode.solvers._problem import answer_dtype, divided
 from sparsecode.solvers._result import CodeResult

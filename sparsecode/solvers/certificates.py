@@ -8,14 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of, units_of
+from sparsecode._systems import check_operator
 from sparsecode._threads import check_n_threads, map_tiles
-from sparsecode._validation import (
-    check_array,
-    check_bool,
-    check_missing_values,
-    check_operator,
-    check_real,
-)
+from sparsecode._validation import check_array, check_bool, check_missing_values, check_real
 from sparsecode.objectives._formulas import duality_gap
 from sparsecode.penalties import L1
 from sparsecode.solvers._batches import (

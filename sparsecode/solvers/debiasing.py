@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import magnitude, to_units, unit_of
-from sparsecode._validation import as_array, check_array, check_system, without_mask
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_array, without_mask
 from sparsecode.operators import adjoint
 from sparsecode.solvers._cgls import cgls
 from sparsecode.solvers._problem import size_of_matrix

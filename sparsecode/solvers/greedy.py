@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._docs import documented
-from sparsecode._validation import as_array, check_bool, check_int, check_system
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_bool, check_int
 from sparsecode.operators import adjoint
 from sparsecode.solvers._pursuits import nonnegative, orthogonal
 from sparsecode.solvers._result import CodeResult, Status

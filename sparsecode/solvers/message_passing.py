@@ -12,14 +12,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._phase import minimax_threshold
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import (
-    as_array,
-    check_callable,
-    check_int,
-    check_real,
-    check_system,
-    check_unused,
-)
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_callable, check_int, check_real, check_unused
 from sparsecode.objectives._formulas import duality_gap
 from sparsecode.operators import adjoint
 from sparsecode.penalties import L1

@@ -14,7 +14,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from sparsecode._coupling import checked_weights
 from sparsecode._scaling import from_units, magnitude, scaled, to_units
-from sparsecode._validation import check_array, check_real, check_system, check_weights
+from sparsecode._systems import check_system
+from sparsecode._validation import check_array, check_real, check_weights
 from sparsecode.objectives._formulas import (
     alpha_max,
     duality_gap,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecode._validation import as_array, check_int, check_real, check_system, check_unused
+from sparsecode._systems import check_system
+from sparsecode._validation import as_array, check_int, check_real, check_unused
 from sparsecode.penalties import L1
 from sparsecode.solvers._constrained_problem import ConstrainedProblem, certificate
 from sparsecode.solvers._problem import Iterate, PenalizedLeastSquares, answer_dtype

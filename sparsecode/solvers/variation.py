@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from sparsecode._scaling import from_units
+from sparsecode._systems import check_operator, check_system
 from sparsecode._validation import (
     as_array,
     check_array,
     check_bool,
     check_exactly_one,
     check_int,
-    check_operator,
     check_option,
     check_real,
-    check_system,
     check_unused,
 )
 from sparsecode.operators import adjoint, as_real, wavelet_synthesis
