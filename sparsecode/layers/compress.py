@@ -20,7 +20,7 @@ from sparsecode.layers.compressed import (
     summary_of,
     with_report,
 )
-from sparsecode.layers.factorizations import Dense, Factorization, output_error
+from sparsecode.layers.factorizations import BudgetError, Dense, Factorization, output_error
 from sparsecode.layers.formats import file_size
 from sparsecode.layers.layout import Layer
 from sparsecode.layers.network import Network, as_network
@@ -177,12 +177,17 @@ def _fill(
 ) -> dict[str, str]:
     """Do what the search asks for, stage by stage; what failed of it, layer by layer."""
     failures: dict[str, str] = {}
-    for stage in search.stages():
-        alike = _alike(stage.tasks, 2 if stage.rough else 3)  # in rough fits widths share much
-        work = [jobs.of(tasks, rough=stage.rough) for tasks in alike]
-        answers = priced(work, n_threads, counter.known(len(work)), counter.done)
-        search.add(_survivors(answers, failures, keep_failed, jobs))
-        del answers  # with forms that the search keeps no longer
+    try:
+        for stage in search.stages():
+            alike = _alike(stage.tasks, 2 if stage.rough else 3)  # in rough fits widths share much
+            work = [jobs.of(tasks, rough=stage.rough) for tasks in alike]
+            answers = priced(work, n_threads, counter.known(len(work)), counter.done)
+            search.add(_survivors(answers, failures, keep_failed, jobs))
+            del answers  # with forms that the search keeps no longer
+    except BudgetError as error:  # perhaps because of what failed
+        for name, reason in failures.items():
+            raise BudgetError(f"{error}; the layer {name!r}: {reason}") from error
+        raise
     return failures
 
 

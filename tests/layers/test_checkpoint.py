@@ -92,3 +92,10 @@ def test_a_layer_that_fails_stays_as_it_is_and_is_named() -> None:
     np.testing.assert_array_equal(small.to_dense()["b"], net["b"])
     assert {row.name for row in small.report.rows} == {"a", "c"}
     assert small.ratio <= 0.8
+
+
+def test_a_budget_that_a_failure_keeps_from_being_met_names_it() -> None:
+    """A layer that no method could do takes all its bits: a larger budget is not what it lacks."""
+    rule = {"match": "b", "methods": ["uniform"], "options": {"bits": 99}}
+    with pytest.raises(ValueError, match=r"budget=0\.3 allows .*; the layer 'b': uniform failed"):
+        compress(a_network(), 0.3, methods=QUICK, rules=[rule], keep_failed=True)
