@@ -560,6 +560,8 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
         ([*COMPRESS, "--report", "r.txt"], ["--report", ".html", "r.txt"]),
         ([*COMPRESS, "--manifest", "record"], ["--manifest", ".json", "record"]),
         ([*COMPRESS, "--recipe", "words.npz"], ["words.npz", ".toml or .json"]),
+        (["frontier", "only_bias.npz", "-o", "x.html"], ["only_bias.npz has no layer"]),
+        (["frontier", "net.safetensors", "-o", "x.html", "--exclude", "re:.*"], ["--exclude"]),
         (["frontier", "net.safetensors", "-o", "x.txt"], ["-o", ".html", "x.txt"]),
         (["compress", "net.safetensors", "-o", "net.safetensors", "--force"], ["is the input"]),
         (["compress", "net.safetensors", "-o", "link.safetensors", "--force"], ["is the input"]),

@@ -64,6 +64,11 @@ def _frontier(args: argparse.Namespace, methods: list[str] | str) -> int:
     network = read_any(args.input, args.orientation)
     if not isinstance(network, layers.Network):
         raise ValueError(f"{args.input} is compressed already; `sparsecode expand` it first")
+    if not network.select(args.include, args.exclude):
+        raise ValueError(
+            f"{args.input} has no layer to fit: no 2-D floating array and no convolution, or "
+            "--exclude leaves none"
+        )
     with Progress("fitting") as progress:
         fronts = layers.frontier(
             network,
