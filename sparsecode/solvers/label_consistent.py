@@ -66,8 +66,9 @@ def label_consistent_ksvd(
     atoms :math:`j` meant for the class of signal :math:`i`, so that a row of each has norm one,
     and :math:`s` the root mean square norm of a signal, so that no scale matters. That is K-SVD of
     the three side by side. It starts from K-SVD on the signals of each class, and ridge regression
-    on their codes. In the end the signals' part of each atom has norm one, and the classifier is
-    fitted anew, to codes in which the labels took no part, as in those of new signals.
+    on their codes. In the end the signals' part of each atom has norm one, or is zero if it has
+    none, and the classifier is fitted anew, to codes in which the labels took no part, as in those
+    of new signals.
 
     Since :math:`Q` and :math:`H` say the same, which class it is, only the sum of `a` and `b`
     matters, but for rounding; there are two because the authors have two.
