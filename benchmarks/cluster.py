@@ -2,20 +2,22 @@
 
 ``python benchmarks/cluster.py --patches 10000000 --workers 2``
 
-A Dask array of 8 x 8 patches of photographs is made block by block, in the task that needs it.
-`OnlineDictionaryLearning` learns 256 atoms from it, whose codes of a pass stay on the workers as
-CSR; then the patches are coded in these atoms, and of each block only its error and its number of
-nonzeros are kept. In memory the same calls have a part of the patches that is made beforehand, on
-one thread in each of as many processes as there are workers, before and after. Printed are
+A Dask array of 8 x 8 patches of photographs is made block by block, in the task that needs it, or
+is made before and kept in the memory of the workers (``--kept``). `OnlineDictionaryLearning` learns
+atoms from it, whose codes of a pass stay on the workers as CSR; then the patches are coded in these
+atoms, and of each block only its error and its number of nonzeros are kept. In memory the same
+calls have a part of the patches that is made beforehand, on one thread in each of as many processes
+as there are workers, before and after. With several workers, atoms or heights of blocks all that go
+together are measured. Printed are
 
-- patches a second on a core, of the cluster (which makes its blocks in that time, once to look at
-  them and again in every pass) and in memory, and their ratios, with the seconds to make patches
-  in memory as often and without; cores are the workers, at most those of this machine;
-- the same of the seconds of the processor, of all processes, which what else runs here hardly
-  changes, while it does change the others;
+- microseconds a patch and pass on a core, of the cluster and in memory, on the clock and of the
+  processor (of all processes, which what else runs here hardly changes), with those to make a
+  patch; and what memory takes over what the cluster takes, where patches that are not kept are
+  made in memory as often as there, once to be looked at and again in every pass. Cores are the
+  workers, at most those of this machine;
 - the largest sum over all processes (this one, which is the scheduler too, the workers and what
   keeps them alive) of the memory that is theirs (PSS) or seen by them (RSS), every half a second;
-- what workers have sent to one another and to this process.
+- what workers have sent to one another and to this process, beside what the user guide says.
 """
 
 from __future__ import annotations
@@ -28,19 +30,20 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import product
 from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
 import numpy as np
 import psutil
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, wait
 
 from sparsecode import OnlineDictionaryLearning
 from sparsecode.datasets import load_image_patches
 from sparsecode.solvers import sparse_encode
 
-N_ATOMS, N_NONZERO, SIDE = 256, 8, 8
+N_NONZERO, SIDE = 8, 8
 TINY = 4000
 
 
@@ -49,12 +52,18 @@ class Setting(NamedTuple):
 
     n_patches: int
     height: int  # rows of a block
-    batch_size: int
+    n_blocks: int  # of a batch
     n_passes: int
+    n_atoms: int
+    kept: bool  # patches are there already
+
+    @property
+    def batch_size(self) -> int:
+        return self.height * self.n_blocks
 
     def learner(self, batch_size: int | None, **options: Any) -> OnlineDictionaryLearning:
         return OnlineDictionaryLearning(
-            N_ATOMS, n_nonzero_coefs=N_NONZERO, batch_size=batch_size, max_iter=self.n_passes,
+            self.n_atoms, n_nonzero_coefs=N_NONZERO, batch_size=batch_size, max_iter=self.n_passes,
             random_state=0, **options,
         )  # fmt: skip
 
@@ -98,8 +107,9 @@ def left(X: np.ndarray, codes: Any, D: np.ndarray) -> np.ndarray:
     """The squared error of a block and its nonzeros: all that is kept of its codes."""
     if not len(X):  # Dask asks what comes out
         return np.empty((0, 2))
-    R = X - codes @ D
-    return np.array([[np.sum(np.square(R, dtype=np.float64)), codes.nnz]])
+    R = codes @ D
+    np.subtract(X, R, out=R)
+    return np.array([[np.einsum("ij,ij->", R, R, dtype=np.float64), codes.nnz]])
 
 
 def timed(work: Callable[[], Any], n: int) -> tuple[Any, Speed]:
@@ -174,6 +184,14 @@ def processor_seconds() -> float:
     return sum(each.user + each.system for each in of_all(lambda process: process.cpu_times()))
 
 
+def expected_to_be_sent(setting: Setting, n_workers: int) -> float:
+    """While learning, by the formula of the user guide; one worker has the atoms from here."""
+    K, m = setting.n_atoms, SIDE * SIDE
+    steps = -(-setting.n_patches // setting.batch_size) * setting.n_passes
+    sums, others = 8 * K * (K + m + 1), n_workers - 1
+    return steps * (4 * K * m * others + sums * (1 + setting.n_blocks * others / n_workers))
+
+
 def sent(client: Client) -> int:
     """Bytes that workers have sent: answers to one another, and to this process."""
     return sum(client.run(lambda dask_worker: dask_worker.transfer_outgoing_bytes_total).values())
@@ -211,8 +229,13 @@ def distributed(setting: Setting, n_workers: int, memory: float) -> tuple[dict[s
             block, chunks=(tuple(heights), (SIDE * SIDE,)), dtype=np.float32,
             meta=np.empty((0, 0), np.float32), photographs=dask.delayed(source),
         )  # fmt: skip
+        if setting.kept:
+            X = X.persist()
+            wait(X)
         warm = 2000 * n_workers
-        setting.learner(None).fit(X[:warm].rechunk((2000, -1)))  # compiles
+        few = X[:warm].rechunk((2000, -1))
+        atoms = setting.learner(None).fit(few).components_  # compiles, here too
+        sparse_encode(few, atoms, n_nonzero_coefs=N_NONZERO).compute()
         client.run(in_memory, setting._replace(n_passes=1), 2000, 0)
         learner = setting.learner(setting.batch_size)
         measured("learning", n * setting.n_passes, lambda: learner.fit(X))
@@ -231,27 +254,30 @@ def distributed(setting: Setting, n_workers: int, memory: float) -> tuple[dict[s
         f"  relative error {learner.error_:.4f} in the last pass, {np.sqrt(error / n):.4f} coded",
         f"  {n_nonzero / n:.2f} nonzeros a code",
         f"  memory at most {watch.pss:.2f} GB (PSS), {watch.rss:.2f} GB (RSS)",
-        *(f"  sent while {name}: {bytes_sent[name] / 1e6:,.1f} MB" for name in bytes_sent),
+        f"  sent while learning: {bytes_sent['learning'] / 1e6:,.1f} MB",
+        f"  by the formula: {expected_to_be_sent(setting, n_workers) / 1e6:,.1f} MB",
+        f"  sent while coding: {bytes_sent['coding'] / 1e6:,.1f} MB",
     ]
     return found, "\n".join(lines)
 
 
 def compare(setting: Setting, there: dict[str, Speed], here: dict[str, Speed]) -> None:
     """The ratios are to what is quicker in memory."""
+
+    def said(speed: Speed) -> str:
+        return f"{1e6 * speed.wall:.2f} us, of the processor {1e6 * speed.processor:.2f}"
+
     for name, speed in here.items():
-        print(f"  in memory, {name}: {1 / speed.wall:,.0f} patches a second on a core")
+        print(f"  in memory, {name}: {said(speed)}")
     # A block is made in each pass, and once before the first to be looked at.
     makings = {"learning": 1 + 1 / setting.n_passes, "coding": 1}
     for name, speed in there.items():
         peers = [each for label, each in here.items() if label.startswith(name)]
-        made = makings[name] * np.array(here["making patches"])
         alone = np.min(peers, axis=0)
-        wall, processor = (alone + made) / speed
-        print(
-            f"  cluster, {name}: {1 / speed.wall:,.0f} patches a second on a core; of those in "
-            f"memory {wall:.3f} where these are made as often, by seconds of the processor "
-            f"{processor:.3f}; {alone[0] / speed.wall:.3f} where they are there already"
-        )
+        if not setting.kept:
+            alone = alone + makings[name] * np.array(here["making patches"])
+        wall, processor = alone / speed
+        print(f"  cluster, {name}: {said(speed)}; in memory {wall:.3f} and {processor:.3f} of it")
 
 
 def main() -> None:
@@ -260,23 +286,26 @@ def main() -> None:
     )
     parser.add_argument("--patches", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
-    parser.add_argument("--block", type=int, default=50_000, help="rows of a block")
+    parser.add_argument("--atoms", type=int, nargs="+", default=[256])
+    parser.add_argument("--block", type=int, nargs="+", default=[100_000], help="rows of a block")
     parser.add_argument("--batch", type=int, default=8, help="blocks of a mini-batch")
     parser.add_argument("--passes", type=int, default=1)
+    parser.add_argument("--kept", action="store_true", help="patches are made before, and kept")
     parser.add_argument("--sample", type=int, default=200_000, help="patches of each in memory")
     parser.add_argument("--memory", type=float, default=1.5, help="GB that a worker may take")
     parser.add_argument("--tiny", action="store_true", help="small data: only to see that it runs")
     given = parser.parse_args()
-    n, height, sample = given.patches, given.block, given.sample
+    n, heights, sample = given.patches, given.block, given.sample
     if given.tiny:
-        n, height, sample = TINY, TINY // 16, TINY // 4
-    setting = Setting(n, height, height * given.batch, given.passes)
-    print(
-        f"{n:,} patches in blocks of {height:,}, {setting.batch_size:,} a batch, "
-        f"{given.passes} passes; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    )
-    for n_workers in given.workers:
-        print(f"{n_workers} workers", flush=True)
+        n, heights, sample = TINY, [TINY // 16], TINY // 4
+    for n_workers, n_atoms, height in product(given.workers, given.atoms, heights):
+        setting = Setting(n, height, given.batch, given.passes, n_atoms, given.kept)
+        print(
+            f"{n:,} patches in blocks of {height:,}, {setting.batch_size:,} a batch, "
+            f"{given.passes} passes, {n_atoms} atoms, {n_workers} workers; "
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
         n_processes = min(n_workers, os.cpu_count() or 1)
         before = side_by_side(setting, sample, n_processes)
         began = time.perf_counter()
