@@ -179,3 +179,15 @@ def done(what: Sequence[Any]) -> list[Any]:
     import dask
 
     return list(dask.persist(*what))
+
+
+def kept_and_added(
+    add: Callable[[Sequence[Answer]], Answer], pairs: Sequence[Any]
+) -> tuple[list[Any], Answer]:
+    """Of tasks that answer pairs: the former, done and where they were found; the latter, added up.
+
+    Nothing else of them is kept.
+    """
+    added = reduced(add, [pair[1] for pair in pairs])
+    *kept, added = done([*(pair[0] for pair in pairs), added])
+    return kept, added.compute()

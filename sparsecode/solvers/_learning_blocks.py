@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._dask import check_blocks, computed, persisted, reduce_rows, tasks
+from sparsecode._dask import check_blocks, computed, kept_and_added, reduce_rows, tasks
 from sparsecode._scaling import from_units
 from sparsecode._validation import RandomSource, check_n_components, check_random_state
 from sparsecode.solvers._alternation import (
@@ -121,9 +120,8 @@ def _alternation(learner: BlockLearner) -> Iterator[Iterate]:
         fit = nonnegative_atoms
     D, taken, n_replaced = learner.D, learner.taken, 0
     while True:
-        coded = persisted(_coded, blocks.X, *units, coding, D)
-        sums = reduce_rows(itemgetter(1), added, coded)
-        codes = persisted(itemgetter(0), coded)
+        sums: _Sums
+        codes, sums = kept_and_added(added, tasks(_coded, blocks.X, *units, coding, D))
         D, factors = to_unit_norm(fit(sums.A, sums.B, D), D)
         poor, coherence = poor_atoms(D, sums.uses)
         places = [np.flatnonzero(part) for part in np.split(taken, blocks.starts[1:])]

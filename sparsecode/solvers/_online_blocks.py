@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 
-from sparsecode._dask import check_blocks, done, reduce_rows, reduced, tasks
+from sparsecode._dask import check_blocks, kept_and_added, reduce_rows, tasks
 from sparsecode._scaling import from_units
 from sparsecode._validation import RandomSource
 from sparsecode.solvers._blocks import Blocks, added, in_units
@@ -159,10 +159,9 @@ class CodedBlocks:
             pieces.dtype, pieces.unit, coding, D, weight, reborn, 2 * len(D),
             which=of_batch, of_each=places,
         )  # fmt: skip
-        seen = reduced(added, [each[1] for each in visited])
-        *self.codes[where], seen = done([*(each[0] for each in visited), seen])
-        found: Visit = seen.compute()
-        return found
+        seen: Visit
+        self.codes[where], seen = kept_and_added(added, visited)
+        return seen
 
     def worst(self, batches: range, count: int) -> np.ndarray:
         if count == 0:
