@@ -238,3 +238,14 @@ def test_the_gram_gives_the_error_of_the_outputs(rng):
     H = Calibration.from_arrays({"fc": X}).gram("fc")
     error = np.mean(np.sum((X @ W.T - X @ V.T) ** 2, axis=1))
     assert np.trace((W - V) @ H @ (W - V).T) == pytest.approx(error, rel=1e-13)
+
+
+def test_the_moment_without_a_scale_is_not_copied_and_not_written_to():
+    calibration = Calibration.from_arrays({"fc": np.array([[1.0, 2.0], [0.0, 1e200], [3.0, 1.0]])})
+    unscaled, gram = calibration.unscaled("fc"), calibration.gram("fc")
+    np.testing.assert_allclose(unscaled / unscaled.max(), gram / gram.max(), rtol=1e-14)
+    assert np.shares_memory(unscaled, calibration.unscaled("fc"))
+    assert not unscaled.flags.writeable
+    before = unscaled.copy()
+    calibration.update("fc", np.eye(2))
+    np.testing.assert_array_equal(unscaled, before)

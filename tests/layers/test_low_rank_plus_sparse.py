@@ -1,5 +1,6 @@
 """Low rank plus sparse: exact where the layer is that, and no worse than its parts."""
 
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -206,3 +207,17 @@ def test_float16_is_rounded_once(rng):
     exact = L + f.sparse.to_dense().astype(float)
     half_unit = np.spacing(np.abs(f.to_dense())).astype(float) / 2
     assert np.all(np.abs(f.to_dense().astype(float) - exact) <= half_unit * 1.01)
+
+
+def test_memory_does_not_grow_with_the_rounds(rng):
+    W = rng.standard_normal((150, 100))
+
+    def peak(n_rounds):
+        tracemalloc.start()
+        factorize(W, "low_rank+sparse", budget=0.5, n_rounds=n_rounds)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1)  # what the first one loads
+    assert peak(30) <= peak(8) + W.nbytes
