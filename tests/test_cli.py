@@ -601,6 +601,7 @@ COMPRESS = ["compress", "net.safetensors", "-o", "x.safetensors"]
             ["needs --n-outliers"],
         ),
         (["demo", "-o", "net.safetensors"], ["is a file", "-o"]),
+        (["demo", "-o", ""], ["--output has to name a file or folder"]),
         (["demo", "-o", "new", "--budget", "2"], ["--budget"]),
         (["demo", "-o", "new", "--seed", "-5"], ["--seed"]),
     ],

@@ -255,7 +255,9 @@ def _components(bits: Bits) -> dict[str, int]:
 
 
 def _folder(name: str) -> Path:
-    folder = Path(name)
+    from sparsecode._files import check_path
+
+    folder = check_path(name, "--output")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; name a folder with -o")
     folder.mkdir(parents=True, exist_ok=True)
