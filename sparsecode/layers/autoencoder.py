@@ -114,6 +114,8 @@ class SparseAutoencoder:
         ValueError
             If arrays are missing.
         """
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"arrays has to be a mapping by names, got a {type(arrays).__name__}")
         if convention is None:
             complete = [c for c, names in CONVENTIONS.items() if set(names[:4]) <= set(arrays)]
             if not complete:

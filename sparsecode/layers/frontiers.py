@@ -60,6 +60,11 @@ class Frontier:
 
     points: tuple[FrontierPoint, ...]
 
+    def __post_init__(self) -> None:
+        points = self.points
+        if not (isinstance(points, tuple) and all(isinstance(p, FrontierPoint) for p in points)):
+            raise TypeError(f"points has to be a tuple of FrontierPoint, got {points!r:.80}")
+
     @property
     def curves(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Shares and errors of each method."""

@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from sparsecode._files import check_path
 from sparsecode._strict import strict_json, strict_toml
 from sparsecode._validation import check_bool, check_int, check_option, check_real
 from sparsecode.layers.factorizations import FAMILIES, LowRank, check_options
@@ -156,6 +156,8 @@ class Recipe:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """From what a TOML or JSON file holds; a key that is unknown is an error."""
+        if not isinstance(mapping, Mapping):
+            raise TypeError(f"mapping has to be one of a recipe's keys, got {mapping!r:.80}")
         return cls(**_known(cls, mapping, "a recipe"))
 
     @classmethod
@@ -169,7 +171,8 @@ class Recipe:
         OSError
             If it cannot be read.
         """
-        data, suffix = Path(path).read_bytes(), Path(path).suffix.lower()
+        path = check_path(path)
+        data, suffix = path.read_bytes(), path.suffix.lower()
         if suffix not in (".toml", ".json"):
             raise ValueError(f"{path} is no recipe by its suffix; use .toml or .json")
         try:

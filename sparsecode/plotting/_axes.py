@@ -97,6 +97,28 @@ def check_labelled(data: Any, name: str) -> Mapping[str, Any]:
     return data
 
 
+def check_label(label: Any) -> str:
+    """The name of one curve."""
+    if not isinstance(label, str):
+        raise TypeError(f"label has to be a string, got {label!r}")
+    return label
+
+
+def name_of(estimator: Any, label: str | None) -> str:
+    """The label, or the class of the estimator where there is none."""
+    return type(estimator).__name__ if label is None else check_label(label)
+
+
+def parts_of(result: Any, name: str, *parts: str) -> list[Any]:
+    """What a solver's result holds."""
+    if missing := [part for part in parts if not hasattr(result, part)]:
+        raise TypeError(
+            f"{name} has to be a solver's result with {' and '.join(missing)}, got a "
+            f"{type(result).__name__}"
+        )
+    return [getattr(result, part) for part in parts]
+
+
 def labelled(labels: Iterable[str]) -> str:
     """For messages: the labels, quoted."""
     return ", ".join(map(repr, labels))

@@ -12,8 +12,11 @@ from sparsecode.plotting._axes import (
     add_grid,
     add_legend,
     axes_or_new,
+    check_label,
     check_labelled,
     labelled,
+    name_of,
+    parts_of,
     set_integer_ticks,
     set_log_height,
     styled,
@@ -98,7 +101,7 @@ class ConvergenceDisplay:
         ConvergenceDisplay
             Ready to `plot`.
         """
-        return cls({label: result.history})
+        return cls({check_label(label): parts_of(result, "result", "history")[0]})
 
     @classmethod
     def from_results(cls, results: Any) -> Self:
@@ -115,7 +118,12 @@ class ConvergenceDisplay:
             Ready to `plot`.
         """
         results = check_labelled(results, "results")
-        return cls({label: result.history for label, result in results.items()})
+        return cls(
+            {
+                label: parts_of(result, f"results[{label!r}]", "history")[0]
+                for label, result in results.items()
+            }
+        )
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, label: str | None = None) -> Self:
@@ -136,7 +144,7 @@ class ConvergenceDisplay:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(estimator, "history_")
-        return cls({label or type(estimator).__name__: estimator.history_})
+        return cls({name_of(estimator, label): estimator.history_})
 
     def plot(self, ax: Axes | None = None, *, against: str = "n_iter") -> Self:
         """Draw the certificates; one that is zero or not finite has no place and is left out.

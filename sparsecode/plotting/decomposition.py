@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_array, check_real
-from sparsecode.plotting._axes import check_axes, check_cmap, set_integer_ticks
+from sparsecode.plotting._axes import check_axes, check_cmap, parts_of, set_integer_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,8 +116,9 @@ class DecompositionDisplay:
         DecompositionDisplay
             Ready to `plot`.
         """
-        low_rank, sparse = result.low_rank, result.sparse
-        return cls(low_rank + sparse if X is None else X, low_rank, sparse)
+        low_rank, sparse = parts_of(result, "result", "low_rank", "sparse")
+        X = low_rank + sparse if X is None else check_array(X, "X")
+        return cls(X, low_rank, sparse)
 
     def plot(
         self, ax: Sequence[Axes] | None = None, *, limit: float | None = None, cmap: str = "RdBu_r"

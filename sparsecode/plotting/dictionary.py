@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_array, check_int
-from sparsecode.plotting._axes import COLORS, axes_or_new, check_cmap
+from sparsecode.plotting._axes import COLORS, axes_or_new, check_cmap, parts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,7 +142,7 @@ class DictionaryDisplay:
         ValueError
             If `patch_shape` is not given and `n_features` is no square, nor three times one.
         """
-        atoms, codes = result.dictionary, result.codes
+        atoms, codes = parts_of(result, "result", "dictionary", "codes")
         if np.ndim(codes) > 2:  # of atoms at every place, which have a shape of their own
             patch_shape = patch_shape or atoms.shape[1:]
             atoms, codes = atoms.reshape(len(atoms), -1), codes.reshape(len(codes), -1)

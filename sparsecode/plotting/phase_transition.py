@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sparsecode._validation import check_bool
-from sparsecode.plotting._axes import add_grid, add_legend, axes_or_new, check_labelled, styled
+from sparsecode.plotting._axes import (
+    add_grid,
+    add_legend,
+    axes_or_new,
+    check_label,
+    check_labelled,
+    styled,
+)
 from sparsecode.theory import PhaseTransition, phase_transition
 
 if TYPE_CHECKING:
@@ -111,7 +118,7 @@ class PhaseTransitionDisplay:
         PhaseTransitionDisplay
             Ready to `plot`.
         """
-        return cls({label: result}, positive=positive)
+        return cls({check_label(label): result}, positive=positive)
 
     @classmethod
     def from_results(cls, results: Any, *, positive: bool = False) -> Self:

@@ -12,7 +12,9 @@ from sparsecode.plotting._axes import (
     add_grid,
     add_legend,
     axes_or_new,
+    check_label,
     check_labelled,
+    name_of,
     set_integer_ticks,
     set_log_height,
     styled,
@@ -92,7 +94,8 @@ class SpectrumDisplay:
         SpectrumDisplay
             Ready to `plot`.
         """
-        return cls({label: scipy.linalg.svdvals(check_array(W, "W"), check_finite=False)})
+        label, W = check_label(label), check_array(W, "W")
+        return cls({label: scipy.linalg.svdvals(W, check_finite=False)})
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, label: str | None = None) -> Self:
@@ -118,7 +121,7 @@ class SpectrumDisplay:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(estimator, "singular_values_")
-        return cls({label or type(estimator).__name__: estimator.singular_values_})
+        return cls({name_of(estimator, label): estimator.singular_values_})
 
     def plot(self, ax: Axes | None = None, *, cumulative: bool = False) -> Self:
         r"""Draw the spectra.

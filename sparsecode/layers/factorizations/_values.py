@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from sparsecode._validation import as_array, without_mask
 from sparsecode.layers.factorizations._base import (
     FLOATING,
     Arrays,
@@ -219,6 +221,28 @@ def part_names(meta: Meta, *names: str) -> tuple[str, ...]:
         ends += [".zeros"] if described.get("affine") is True else []
         found += [name + end for end in ends]
     return tuple(found)
+
+
+def checked_values(values: Any, name: str, ndim: int) -> Values:
+    """What a form is given to hold: floats of so many axes, as they are or stored otherwise."""
+    if not isinstance(values, Half | Codes):
+        values = as_array(without_mask(values, name), name)
+        if values.dtype.name not in FLOATING:
+            raise TypeError(f"{name} has to be of {' or '.join(FLOATING)}, got {values.dtype}")
+        if not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
+    if len(values.shape) != ndim:
+        raise ValueError(f"{name} has to be {ndim}-D, got shape {values.shape}")
+    return values
+
+
+def check_fit(fits: bool, **factors: Values) -> None:
+    """Factors of one dtype, none of them empty: arrays of no bytes could ask for any size."""
+    told = " and ".join(f"{name} {some.shape} {some.dtype}" for name, some in factors.items())
+    if any(some.size == 0 for some in factors.values()):
+        raise ValueError(f"the factors {told} are empty")
+    if not fits or len({some.dtype for some in factors.values()}) > 1:
+        raise ValueError(f"the factors {told} do not fit")
 
 
 def unpacked(arrays: Arrays, meta: Meta, name: str, ndim: int) -> Values:

@@ -2,7 +2,7 @@ r"""Sums and chains of forms: several paths whose outputs add, or layers one aft
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -40,12 +40,16 @@ class Composite(Factorization):
     parts: tuple[Factorization, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(self.parts)
+        parts = tuple(self.parts) if isinstance(self.parts, Iterable) else (self.parts,)
+        if strange := [part for part in parts if not isinstance(part, Factorization)]:
+            raise TypeError(
+                f"parts has to be a sequence of forms, got a {type(strange[0]).__name__}"
+            )
         object.__setattr__(self, "parts", parts)
         if not parts:
-            raise ValueError(f"a {self.kind} has at least one part")
+            raise ValueError(f"parts is empty: a {self.kind} has at least one part")
         if len({part.dtype for part in parts}) > 1 or not self._fits():
-            raise ValueError(f"the parts of the {self.kind} do not fit: {parts!r}")
+            raise ValueError(f"parts of a {self.kind} have to fit, and these do not fit: {parts!r}")
         depth(self)
 
     def _fits(self) -> bool:

@@ -30,6 +30,8 @@ from sparsecode.layers.factorizations._format import Format
 from sparsecode.layers.factorizations._rounding import store_matrix
 from sparsecode.layers.factorizations._values import (
     Values,
+    check_fit,
+    checked_values,
     decoded,
     packed,
     part_names,
@@ -42,6 +44,7 @@ from sparsecode.solvers import weighted_svd
 from sparsecode.solvers._orthogonal import svd
 
 Kernel = tuple[int, int, int]  # inputs, height, width
+TUCKER_AXES = {"output": 2, "core": 4, "input": 2}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,6 +71,14 @@ class Spatial(Factorization):
     vertical: Values
     horizontal: Values
     kind: ClassVar[str] = "spatial"
+
+    def __post_init__(self) -> None:
+        names = ("vertical", "horizontal")
+        vertical, horizontal = (checked_values(getattr(self, name), name, 3) for name in names)
+        fits = vertical.shape[0] == horizontal.shape[1]
+        check_fit(fits, vertical=vertical, horizontal=horizontal)
+        object.__setattr__(self, "vertical", vertical)
+        object.__setattr__(self, "horizontal", horizontal)
 
     @property
     def kernel_shape(self) -> Kernel:
@@ -125,11 +136,7 @@ class Spatial(Factorization):
     def unpack(cls, arrays: Arrays, meta: Meta) -> Spatial:
         """The inverse of `pack`."""
         check_parts(arrays, *part_names(meta, "vertical", "horizontal"))
-        vertical, horizontal = (
-            unpacked(arrays, meta, name, 3) for name in ("vertical", "horizontal")
-        )
-        _check_fit(vertical.shape[0] == horizontal.shape[1], vertical, horizontal)
-        return cls(vertical, horizontal)
+        return cls(*(unpacked(arrays, meta, name, 3) for name in ("vertical", "horizontal")))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,6 +166,16 @@ class Tucker(Factorization):
     core: Values
     input: Values
     kind: ClassVar[str] = "tucker"
+
+    def __post_init__(self) -> None:
+        factors = {
+            name: checked_values(getattr(self, name), name, axes)
+            for name, axes in TUCKER_AXES.items()
+        }
+        output, core, input_ = factors.values()
+        check_fit((output.shape[1], input_.shape[0]) == core.shape[:2], **factors)
+        for name, factor in factors.items():
+            object.__setattr__(self, name, factor)
 
     @property
     def kernel_shape(self) -> Kernel:
@@ -216,21 +233,7 @@ class Tucker(Factorization):
     def unpack(cls, arrays: Arrays, meta: Meta) -> Tucker:
         """The inverse of `pack`."""
         check_parts(arrays, *part_names(meta, "output", "core", "input"))
-        output, core, input_ = (
-            unpacked(arrays, meta, name, axes)
-            for name, axes in (("output", 2), ("core", 4), ("input", 2))
-        )
-        fits = (output.shape[1], input_.shape[0]) == core.shape[:2]
-        _check_fit(fits, output, core, input_)
-        return cls(output, core, input_)
-
-
-def _check_fit(fits: bool, *factors: Values) -> None:
-    shapes = " and ".join(f"{factor.shape} {factor.dtype}" for factor in factors)
-    if any(factor.size == 0 for factor in factors):
-        raise ValueError(f"the factors {shapes} are empty")
-    if not fits or len({factor.dtype for factor in factors}) > 1:
-        raise ValueError(f"the factors {shapes} do not fit")
+        return cls(*(unpacked(arrays, meta, name, axes) for name, axes in TUCKER_AXES.items()))
 
 
 def check_kernel(kernel_shape: Any, n_inputs: int) -> Kernel:

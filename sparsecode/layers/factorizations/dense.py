@@ -18,6 +18,7 @@ from sparsecode.layers.factorizations._base import (
     n_bits,
     part,
 )
+from sparsecode.layers.factorizations._values import checked_values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +42,12 @@ class Dense(Factorization):
 
     weight: np.ndarray
     kind: ClassVar[str] = "dense"
+
+    def __post_init__(self) -> None:
+        weight = checked_values(self.weight, "weight", 2)
+        if weight.size == 0:
+            raise ValueError(f"weight of shape {weight.shape} is empty")
+        object.__setattr__(self, "weight", weight)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,10 +84,7 @@ class Dense(Factorization):
     def unpack(cls, arrays: Arrays, meta: Meta) -> Dense:
         """The inverse of `pack`."""
         check_parts(arrays, "weight")
-        weight = part(arrays, "weight", 2)
-        if weight.size == 0:
-            raise ValueError(f"the packed weight of shape {weight.shape} is empty")
-        return cls(weight)
+        return cls(part(arrays, "weight", 2))
 
 
 def fit_dense(W: np.ndarray, gram: np.ndarray | None, budget: int, dtype: np.dtype) -> Dense:

@@ -33,6 +33,7 @@ from sparsecode.layers.factorizations._refit import TOLERANCE, refit
 from sparsecode.layers.factorizations._rounding import store_entries, store_matrix
 from sparsecode.layers.factorizations._values import (
     Values,
+    checked_values,
     decoded,
     packed,
     part_names,
@@ -76,6 +77,16 @@ class Dictionary(Factorization):
     codes: Sparse
     dictionary: Values
     kind: ClassVar[str] = "dictionary"
+
+    def __post_init__(self) -> None:
+        codes, atoms = self.codes, checked_values(self.dictionary, "dictionary", 2)
+        if not isinstance(codes, Sparse):
+            raise TypeError(f"codes has to be a Sparse, got a {type(codes).__name__}")
+        if atoms.size == 0 or (codes.shape[1], codes.dtype) != (atoms.shape[0], atoms.dtype):
+            raise ValueError(
+                f"codes {codes!r} do not fit a dictionary of {atoms.dtype} of shape {atoms.shape}"
+            )
+        object.__setattr__(self, "dictionary", atoms)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,10 +134,7 @@ class Dictionary(Factorization):
             raise ValueError(
                 f"codes {meta['shape']} do not fit a dictionary of shape {dictionary.shape}"
             )
-        codes = Sparse.unpack(parts, meta)
-        if codes.dtype != dictionary.dtype:
-            raise ValueError(f"codes {codes!r} do not fit a dictionary of {dictionary.dtype}")
-        return cls(codes, dictionary)
+        return cls(Sparse.unpack(parts, meta), dictionary)
 
 
 def fit_dictionary(

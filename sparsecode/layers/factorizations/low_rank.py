@@ -27,6 +27,8 @@ from sparsecode.layers.factorizations._format import Format, check_format
 from sparsecode.layers.factorizations._rounding import shifted, store_matrix
 from sparsecode.layers.factorizations._values import (
     Values,
+    check_fit,
+    checked_values,
     decoded,
     packed,
     part_names,
@@ -70,6 +72,12 @@ class LowRank(Factorization):
     left: Values
     right: Values
     kind: ClassVar[str] = "low_rank"
+
+    def __post_init__(self) -> None:
+        left, right = (checked_values(getattr(self, name), name, 2) for name in ("left", "right"))
+        check_fit(left.shape[1] == right.shape[0], left=left, right=right)
+        object.__setattr__(self, "left", left)
+        object.__setattr__(self, "right", right)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -118,14 +126,7 @@ class LowRank(Factorization):
     def unpack(cls, arrays: Arrays, meta: Meta) -> LowRank:
         """The inverse of `pack`."""
         check_parts(arrays, *part_names(meta, "left", "right"))
-        left, right = unpacked(arrays, meta, "left", 2), unpacked(arrays, meta, "right", 2)
-        if left.size == 0 or right.size == 0:  # else arrays of no bytes could ask for any size
-            raise ValueError(f"the factors of shapes {left.shape} and {right.shape} are empty")
-        if left.shape[1] != right.shape[0] or left.dtype != right.dtype:
-            raise ValueError(
-                f"the factors {left.shape} {left.dtype} and {right.shape} {right.dtype} do not fit"
-            )
-        return cls(left, right)
+        return cls(*(unpacked(arrays, meta, name, 2) for name in ("left", "right")))
 
 
 def largest_rank(shape: tuple[int, int], budget: int, format_: Format) -> int:

@@ -65,6 +65,16 @@ class LowRankPlusSparse(Factorization):
     sparse: Sparse
     kind: ClassVar[str] = "low_rank+sparse"
 
+    def __post_init__(self) -> None:
+        for name, part, form in (
+            ("low_rank", self.low_rank, LowRank),
+            ("sparse", self.sparse, Sparse),
+        ):
+            if not isinstance(part, form):
+                raise TypeError(f"{name} has to be a {form.__name__}, got a {type(part).__name__}")
+        if (self.low_rank.shape, self.low_rank.dtype) != (self.sparse.shape, self.sparse.dtype):
+            raise ValueError(f"the parts do not fit: {self.low_rank!r} and {self.sparse!r}")
+
     @property
     def shape(self) -> tuple[int, int]:
         """``(n_outputs, n_inputs)``."""
@@ -109,10 +119,7 @@ class LowRankPlusSparse(Factorization):
         low_rank = LowRank.unpack(first, meta)
         if low_rank.shape != checked_shape(meta):
             raise ValueError(f"{low_rank!r} does not fit the shape {meta['shape']}")
-        sparse = Sparse.unpack(second, meta)
-        if low_rank.dtype != sparse.dtype:
-            raise ValueError(f"the parts do not fit: {low_rank!r} and {sparse!r}")
-        return cls(low_rank, sparse)
+        return cls(low_rank, Sparse.unpack(second, meta))
 
 
 def fit_low_rank_plus_sparse(

@@ -9,7 +9,15 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsecode._scaling import from_units, magnitude, to_units, unit_of
-from sparsecode._validation import check_bool, check_int, check_option, check_real, check_unused
+from sparsecode._validation import (
+    as_array,
+    check_bool,
+    check_int,
+    check_option,
+    check_real,
+    check_unused,
+    without_mask,
+)
 from sparsecode.layers.factorizations._base import (
     Arrays,
     Bits,
@@ -36,6 +44,7 @@ from sparsecode.layers.factorizations._rounding import store_entries
 from sparsecode.layers.factorizations._supports import Pattern, check_pattern
 from sparsecode.layers.factorizations._values import (
     Values,
+    checked_values,
     decoded,
     packed,
     part_names,
@@ -74,6 +83,19 @@ class Sparse(Factorization):
     values: Values
     support: np.ndarray
     kind: ClassVar[str] = "sparse"
+
+    def __post_init__(self) -> None:
+        values = checked_values(self.values, "values", 1)
+        support = as_array(without_mask(self.support, "support"), "support")
+        if support.dtype != bool or support.ndim != 2 or support.size == 0:
+            raise ValueError(
+                "support has to be a 2-D array of booleans, not empty, got "
+                f"{support.dtype} of shape {support.shape}"
+            )
+        if (count := np.count_nonzero(support)) != values.size:
+            raise ValueError(f"values has {values.size} entries for {count} positions of support")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "support", support)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -128,10 +150,7 @@ class Sparse(Factorization):
         values, shape = unpacked(arrays, meta, "values", 1), checked_shape(meta)
         names = part_names(meta, "values")
         positions = {name: array for name, array in arrays.items() if name not in names}
-        support = unpack_positions(positions, meta, shape)
-        if np.count_nonzero(support) != values.size:
-            raise ValueError(f"{values.size} values for {np.count_nonzero(support)} positions")
-        return cls(values, support)
+        return cls(values, unpack_positions(positions, meta, shape))
 
 
 def fit_sparse(

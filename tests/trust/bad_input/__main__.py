@@ -9,7 +9,7 @@ from pathlib import Path
 from .entries import JUDGED, REGISTRY
 from .judge import GOOD
 from .pool import LIMIT, Verdict, run
-from .report import COLUMNS, counts, page, table
+from .report import COLUMNS, counts, merged, page, table
 
 PAGE = Path(__file__).parents[3] / "docs" / "user_guide" / "bad_input_table.inc"
 
@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="show the pairs that are right, too")
     options = parser.parse_args()
     names = [n for n in REGISTRY if any(part in n for part in options.names)] or JUDGED
+    if options.write:  # a room is told of in whole
+        rooms = {REGISTRY[name].room for name in names}
+        names = [name for name in JUDGED if REGISTRY[name].room in rooms]
     started = time.perf_counter()
 
     def tell(v: Verdict) -> None:
@@ -37,6 +40,7 @@ def main() -> None:
     if any(verdict.outcome not in COLUMNS for verdict in verdicts):
         raise SystemExit("the judge itself failed; the lines above say where")
     if options.write:
+        rows = merged(rows, PAGE.read_text(encoding="utf-8"))
         PAGE.write_text(page(rows), encoding="utf-8")
 
 

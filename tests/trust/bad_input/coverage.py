@@ -9,6 +9,8 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+from types import FunctionType, MethodType
+from typing import Any
 
 import sparsecode
 
@@ -29,18 +31,23 @@ LEFT_OUT = {
         "Codebook.decode_rows", "Layout.layers", "Layout.of_layer", "Layout.resolved",
         "Layout.stored",
     )
+} | {
+    f"sparsecode.layers.{name}.unpack": "called by layers.unpack, which has an entry for each form"
+    for name in (
+        "Chain", "Codebook", "Dense", "Dictionary", "LowRank", "LowRankPlusSparse",
+        "SharedDictionary", "Sparse", "Spatial", "Sum", "Tucker", "Uniform",
+    )
 }  # fmt: skip
 if importlib.util.find_spec("torch") is None:
     LEFT_OUT |= dict.fromkeys(
         ("sparsecode.layers.from_torch", "sparsecode.layers.to_torch"), "there is no torch here"
     )
-# Those whose constructor has none, and whose methods have.
+# Whose constructor is left out, and whose methods are not.
 CONSTRUCTED = {
     f"sparsecode.layers.{name}": _MADE
     for name in (
-        "Bits", "Chain", "Codebook", "CompressedNetwork", "CompressionReport", "Dense",
-        "Dictionary", "Frontier", "LowRank", "LowRankPlusSparse", "QuantizedRows", "Reencoding",
-        "SharedDictionary", "Sparse", "Spatial", "Sum", "Tucker", "Uniform",
+        "Bits", "Codebook", "CompressedNetwork", "CompressionReport", "QuantizedRows",
+        "Reencoding", "SharedDictionary", "Uniform",
     )
 }  # fmt: skip
 
@@ -76,12 +83,16 @@ def _modules() -> list[object]:
 def _methods(cls: type) -> list[str]:
     return [
         name
-        for name, function in inspect.getmembers(cls, inspect.isfunction)
-        if not name.startswith("_")
+        for name, function in inspect.getmembers(cls, _is_method)
+        if not name.startswith(("_", "set_"))
         and name not in INHERITED
-        and not name.startswith("set_")
-        and len(inspect.signature(function).parameters) > 1
+        and len(inspect.signature(function).parameters) > inspect.isfunction(function)
     ]
+
+
+def _is_method(value: Any) -> bool:
+    """A method, a function with `self` among its parameters, or a class method."""
+    return isinstance(value, FunctionType | MethodType)
 
 
 def _is_record(cls: type) -> bool:

@@ -41,6 +41,15 @@ def table(rows: list[list[str]]) -> str:
     )  # fmt: skip
 
 
+def merged(rows: list[list[str]], page: str) -> list[list[str]]:
+    """With the rooms of the page that were not run, as they stand there, and the sum of all."""
+    rooms = {row["room"]: list(row.values()) for row in read(page)} | {row[0]: row for row in rows}
+    del rooms["total"]
+    columns = list(zip(*(row[1:] for row in rooms.values()), strict=True))
+    total = ["total", *(str(sum(map(int, column))) for column in columns)]
+    return [*(rooms[room] for room in sorted(rooms)), total]
+
+
 def page(rows: list[list[str]]) -> str:
     """What the documentation includes."""
     lines = [".. list-table::", "   :header-rows: 1", ""]

@@ -10,6 +10,7 @@ from . import (
     layers,
     learning,
     low_rank,
+    made,
     networks,
     penalties,
     plots,
@@ -32,6 +33,7 @@ REGISTRY = {
         layers,
         forms,
         networks,
+        made,
         commands,
         plots,
     )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from bad_input.arguments import OMITTED, Data, Flag, Number, Option, Thing
 from bad_input.entry import Entry, entry
-from sparsecode import plotting
+from sparsecode import KSVD, RobustPCA, plotting
+from sparsecode.solvers import ksvd, principal_component_pursuit
 from sparsecode.theory import PhaseTransition
 
 ROOM = "plotting"
 M = np.outer(np.arange(1.0, 5), np.ones(6))
 ATOMS = np.eye(3, 4) + 0.1
 SPECTRUM = np.array([3.0, 2.0, 1.0])
+SIGNALS = np.random.default_rng(11).standard_normal((12, 4))
 HISTORY = {"n_iter": [1, 2], "seconds": [0.1, 0.2], "certificate": [1.0, 0.1]}
 FOUND = PhaseTransition(
     n=10, deltas=np.array([0.5]), rhos=np.array([[0.2, 0.4]]),
@@ -50,7 +56,58 @@ def held(made: Any) -> int:
     return len(vars(made))
 
 
+@functools.cache
+def fitted() -> dict[str, Any]:
+    """Estimators and results of each kind, made where they are asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # three iterations bring nothing to an end
+        return {
+            "learner": KSVD(3, n_nonzero_coefs=1, max_iter=2, random_state=0).fit(SIGNALS),
+            "robust": RobustPCA(max_iter=3).fit(SIGNALS),
+            "dictionary": ksvd(SIGNALS, 3, n_nonzero_coefs=1, max_iter=2, random_state=0),
+            "split": principal_component_pursuit(SIGNALS, max_iter=3),
+        }
+
+
+def made_from(cls: str, what: str, kind: str | None, **given: Any) -> Entry:
+    """A class method; its first argument is of a kind that takes a while to make."""
+    function = getattr(getattr(plotting, cls), what)
+    first = next(iter(inspect.signature(function).parameters))
+
+    def call(**arguments: Any) -> Any:
+        if kind is not None:
+            arguments.setdefault(first, fitted()[kind])
+        return held(function(**arguments))
+
+    if kind is not None:
+        given = {first: Thing(), **given}
+    return entry(
+        f"plotting.{cls}.{what}", ROOM, given=given, call=call, sklearn="X" in given,
+        aliases={"result": ("transitions", "low_rank"), "results": ("transitions",)},
+    )  # fmt: skip
+
+
+LABEL = Thing(strings=True)
+ROWS = Data(value=SIGNALS, grows=(0,), optional=True)
 ENTRIES = [
+    made_from("ConvergenceDisplay", "from_result", "dictionary", label=LABEL),
+    made_from("ConvergenceDisplay", "from_estimator", "learner",
+              label=Thing(none=True, strings=True)),
+    made_from("ConvergenceDisplay", "from_results", None,
+              results=Thing(value={"a": SimpleNamespace(history=HISTORY)})),
+    made_from("DecompositionDisplay", "from_result", "split",
+              X=Data(value=SIGNALS, optional=True)),
+    made_from("DecompositionDisplay", "from_estimator", "robust", X=ROWS),
+    made_from("DictionaryDisplay", "from_result", "dictionary", patch_shape=Thing(none=True)),
+    made_from("DictionaryDisplay", "from_estimator", "learner", patch_shape=Thing(none=True),
+              X=ROWS),
+    made_from("PhaseTransitionDisplay", "from_result", None, result=Thing(value=FOUND),
+              label=LABEL, positive=Flag()),
+    made_from("PhaseTransitionDisplay", "from_results", None, results=Thing(value={"a": FOUND}),
+              positive=Flag()),
+    made_from("SpectrumDisplay", "from_matrix", None, W=Data(value=M), label=LABEL),
+    made_from("SpectrumDisplay", "from_estimator", "robust",
+              label=Thing(none=True, strings=True)),
     *display("CompressionDisplay", {"layers": Thing(value={"a": (0.5, 0.1)})}),
     *display("ConvergenceDisplay", {"histories": Thing(value={"a": HISTORY})}, against=Option()),
     *display("DecompositionDisplay",
