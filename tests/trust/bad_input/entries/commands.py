@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import functools
 import io
 import math
@@ -23,6 +24,7 @@ from bad_input.arguments import OMITTED, Thing, Word
 from bad_input.entry import Answers, Entry, entry
 from sparsecode import layers
 from sparsecode.cli import BAD_INPUT, main
+from sparsecode.datasets import load_digits_network
 from sparsecode.layers.formats import write_tensors
 
 ROOM = "command line"
@@ -106,7 +108,8 @@ def command(name: str, *words: str, fixed: tuple[str, ...] = (), **given: Word) 
         f"cli.main, {name}", ROOM, given={"argv": None, **given}, call=escaped,
         answers=lambda status: {"status": status}, check=done,
         aliases={"input": ("IN", "FILE", "SMALL", "M.npy"), "n_outliers": ("--n-outliers",),
-                 "max_error": ("--max-error",), "max_iter": ("--max-iter",)},
+                 "max_error": ("--max-error",), "max_iter": ("--max-iter",),
+                 "word": ("arguments",)},
     )  # fmt: skip
 
 
@@ -125,7 +128,28 @@ LAYERS = {
     "threads": Word(legal=lambda w: whole(w) and int(w) > 0),
 }
 
+
+def shortened(demo: Entry) -> Entry:
+    """Of one method, on networks that are trained once for all pairs."""
+    digits = functools.cache(lambda random_state: load_digits_network(random_state=random_state))
+
+    def call(**arguments: Any) -> Any:
+        one = {"uniform": layers.FAMILIES["uniform"]}
+        with (
+            mock.patch("sparsecode.datasets.load_digits_network", digits),
+            mock.patch("sparsecode.layers.FAMILIES", one),
+            mock.patch("sparsecode.cli.demo.EVERY", "uniform"),
+        ):
+            return demo.call(**arguments)
+
+    return dataclasses.replace(demo, call=call)
+
+
 ENTRIES = [
+    # Where it writes may be any folder, and one that is not there is made: no word is tried.
+    shortened(command("demo", fixed=("--output=shown",), budget=Word(value="0.5", legal=number),
+                      seed=Word(legal=whole))),
+    command("warmup", "word", word=Word(value="--help")),
     entry("cli.main", ROOM, given={"argv": Thing(value=["--version"], none=True)},
           call=mine, answers=lambda status: {"status": status}, check=done),
     command("inspect", "input", input=file("net.safetensors"), orientation=Word()),
