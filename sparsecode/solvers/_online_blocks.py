@@ -19,7 +19,7 @@ from sparsecode.solvers._blocks import Blocks, added, in_units
 from sparsecode.solvers._learning import Coding, Signals, moments, worst_coded
 from sparsecode.solvers._learning_blocks import first_atoms_of_blocks
 from sparsecode.solvers._online import Visit, unit_for
-from sparsecode.solvers._online_rows import coded
+from sparsecode.solvers._online_rows import coded, without
 
 BLOCKS = 8  # whose rows are a batch by default
 PART = 2048  # rows whose codes are dense at a time
@@ -193,10 +193,8 @@ class CodedBlocks:
 
 
 def _codes_as_given(part: Part, unit: float) -> sp.csr_array:
-    return _with_data(part.codes, from_units(part.codes.data, unit, name="codes"))
-
-
-def _with_data(codes: sp.csr_array, data: np.ndarray) -> sp.csr_array:
+    codes = part.codes
+    data = from_units(codes.data, unit, name="codes")
     return sp.csr_array((data, codes.indices, codes.indptr), shape=codes.shape)
 
 
@@ -219,8 +217,7 @@ def _visited(
 ) -> tuple[Part, Visit]:
     X, old = in_units(piece, dtype, unit), None
     if before is not None and reborn is not None:
-        old = before.codes
-        old = _with_data(old, np.where(reborn[old.indices], 0, old.data))
+        old = without(before.codes, reborn)
     codes = _coded(coding, X, D, old)
     A, B = moments(X, codes, 1)
     if old is not None:
@@ -238,16 +235,11 @@ def _visited(
 
 def _coded(coding: Coding, X: np.ndarray, D: np.ndarray, old: sp.csr_array | None) -> sp.csr_array:
     if coding.alpha is None:
-        codes = coding.codes(X, D, 1, missing=False)
-    else:
-        parts = [slice(first, first + PART) for first in range(0, len(X), PART)]
-        starts = [None if old is None else old[part].toarray() for part in parts]
-        codes = sp.csr_array(sp.vstack([
-            sp.csr_array(coded(coding, X[part], D, start, 1))
-            for part, start in zip(parts, starts, strict=True)
-        ], format="csr"))  # fmt: skip
-    codes.eliminate_zeros()
-    return codes
+        return coded(coding, X, D, None, 1)
+    parts = [slice(first, first + PART) for first in range(0, len(X), PART)]
+    starts = [None if old is None else old[part] for part in parts]
+    found = [coded(coding, X[part], D, start, 1) for part, start in zip(parts, starts, strict=True)]
+    return sp.csr_array(sp.vstack(found, format="csr"))
 
 
 def _not_taken(part: Part, taken: np.ndarray, count: int) -> Worst:

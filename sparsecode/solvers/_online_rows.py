@@ -11,7 +11,14 @@ from sparsecode._scaling import from_units, magnitude, to_units, units_of_rows
 from sparsecode._threads import map_tiles
 from sparsecode._validation import RandomSource
 from sparsecode.solvers._batches import check_signals, read
-from sparsecode.solvers._learning import Coding, energy_of, first_atoms, largest, squared_rows
+from sparsecode.solvers._learning import (
+    Coding,
+    energy_of,
+    first_atoms,
+    largest,
+    moments,
+    squared_rows,
+)
 from sparsecode.solvers._online import Visit, unit_for
 from sparsecode.solvers._tiles import lasso_descent
 
@@ -123,15 +130,12 @@ class CodedRows:
         self, number: int, coding: Coding, D: np.ndarray, weight: float, reborn: np.ndarray | None
     ) -> Visit:
         part, (_, energies, filled) = self.rows.part(number), self.state
-        x, start = self.rows.read(part), None
+        x, old, before = self.rows.read(part), None, None
         observed = ~np.isnan(x) if self.rows.missing else None
-        old = (0.0, 0.0)
         if reborn is not None:
-            start = self.codes[number].toarray()
-            start[:, reborn] = 0
-            known = x if filled is None else filled[part]
-            old = (weight * (start.T @ start), weight * (start.T @ known))
-        codes = coded(coding, x, D, start, self.n_threads)
+            old = without(self.codes[number], reborn)
+            before = moments(x if filled is None else filled[part], old, self.n_threads)
+        codes = coded(coding, x, D, old, self.n_threads)
         model = codes @ D
         if observed is not None:
             x = np.where(observed, x, model)
@@ -141,12 +145,13 @@ class CodedRows:
         energies[part] = squared_rows(R)
         if coding.positive:
             energies[part][~(x > 0).any(axis=1)] = 0
-        self.codes[number : number + 1] = [sp.csr_array(codes)]
-        absolute = 0.0 if coding.alpha is None else float(np.abs(codes).sum(dtype=np.float64))
-        return Visit(
-            codes.T @ codes - old[0], codes.T @ x - old[1], energy_of(R), absolute,
-            np.count_nonzero(codes, axis=0),
-        )  # fmt: skip
+        self.codes[number : number + 1] = [codes]
+        absolute = float(np.abs(codes.data).sum(dtype=np.float64))
+        A, B = moments(x, codes, self.n_threads)
+        if before is not None:
+            A, B = A - weight * before[0], B - weight * before[1]
+        uses = np.bincount(codes.indices, minlength=len(D))
+        return Visit(A, B, energy_of(R), absolute, uses)
 
     def worst(self, batches: range, count: int) -> np.ndarray:
         if count == 0:
@@ -164,14 +169,23 @@ class CodedRows:
         return self.state.copy()
 
 
+def without(codes: sp.csr_array, atoms: np.ndarray) -> sp.csr_array:
+    """The codes but for what they say of these atoms."""
+    data = np.where(atoms[codes.indices], 0, codes.data)
+    return sp.csr_array((data, codes.indices, codes.indptr), shape=codes.shape)
+
+
 def coded(
-    coding: Coding, x: np.ndarray, D: np.ndarray, start: np.ndarray | None, n_threads: int
-) -> np.ndarray:
-    """Dense codes of a batch; those of the lasso go on from where they were."""
-    if coding.alpha is None or np.isnan(x).any():
-        return coding.codes(x, D, n_threads, missing=bool(np.isnan(x).any())).toarray()
+    coding: Coding, x: np.ndarray, D: np.ndarray, start: sp.csr_array | None, n_threads: int
+) -> sp.csr_array:
+    """Codes of a batch; those of the lasso go on from where they were."""
+    missing = bool(np.isnan(x).any())
+    if coding.alpha is None or missing:
+        found = coding.codes(x, D, n_threads, missing=missing)
+        found.eliminate_zeros()
+        return found
     tol, max_iter = FIRST if start is None else LATER
-    codes = np.zeros((len(x), len(D)), dtype=D.dtype) if start is None else start.copy()
+    codes = np.zeros((len(x), len(D)), dtype=D.dtype) if start is None else start.toarray()
     descend = lasso_descent(D, coding.alpha, coding.positive)
 
     def code(first: int) -> None:
@@ -180,4 +194,4 @@ def coded(
         descend(to_units(tile, units), units, c, tol, max_iter)
 
     map_tiles(code, range(0, len(x), ROWS), n_threads)
-    return codes
+    return sp.csr_array(codes)
