@@ -192,12 +192,6 @@ class Calibration:
         exponent = max(-_PLAIN_EXPONENT, min(moment.exponent, _PLAIN_EXPONENT))
         return np.ldexp(moment.total / moment.n_samples, 2 * exponent)
 
-    def unscaled(self, name: str) -> np.ndarray:
-        """`gram` times a number that is left open: the sum that is kept, not to be written to."""
-        total = self._moment(name).total.view()
-        total.flags.writeable = False
-        return total
-
     def n_samples(self, name: str) -> int:
         """Return how many inputs of the layer have been seen.
 
@@ -277,6 +271,13 @@ def check_widths(network: Network | Mapping[str, np.ndarray], widths: Mapping[st
             f"calibration: the inputs of {name!r} have {width} columns, but the layer takes "
             f"{layer.n_inputs} inputs and gives {layer.n_outputs} outputs{hint}"
         )
+
+
+def unscaled_gram(calibration: Calibration, name: str) -> np.ndarray:
+    """The `gram` times a number that is left open: the sum that is kept, not to be written to."""
+    total = calibration._moment(name).total.view()
+    total.flags.writeable = False
+    return total
 
 
 def _check_name(name: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from sparsecode._files import check_path
 from sparsecode._threads import check_n_threads
 from sparsecode._validation import check_bool, check_callable, check_string, check_unused, draw_seed
-from sparsecode.layers.calibration import Calibration, check_moments
+from sparsecode.layers.calibration import Calibration, check_moments, unscaled_gram
 from sparsecode.layers.checkpoint import Checkpoint
 from sparsecode.layers.compressed import (
     METADATA_KEY,
@@ -230,7 +230,7 @@ def _gram(calibration: Calibration | None, plan: Plan) -> np.ndarray | None:
         return None
     names = [member.name for member in plan.members if member.name in calibration]
     if len(names) == 1:  # it is held for all the time, and not copied
-        return calibration.unscaled(names[0])
+        return unscaled_gram(calibration, names[0])
     return np.mean([calibration.gram(name) for name in names], axis=0) if names else None
 
 

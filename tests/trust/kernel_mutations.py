@@ -42,7 +42,7 @@ MUTATIONS = {
         "else b[l] <<+|->> alpha",
         "x[i] <<-|+>>= row[j] * x[j]",
         "new = (target <<+|->> threshold[k]) / curvature",
-        "sweep % <<2 == 1|1 == 0>> and old",
+        "old == 0 and (sweep % <<2 == 1|1 == 0>> or",
     ],
     "dictionary": [
         "total[f] <<+|->>= g * x[f]",
