@@ -162,7 +162,7 @@ def test_a_list_that_does_not_increase_or_is_out_of_range_is_refused():
     assert np.array_equal(unpack(arrays, meta).support, support)
     for indices in ([14, 3], [3, 3], [3, 20], [3, 65_535]):
         rejected(arrays, meta, "increase|an index is", indices=np.array(indices, "u2"))
-    rejected(arrays, meta, "values for", indices=np.array([3], "u2"))
+    rejected(arrays, meta, "values has 2 entries for 1", indices=np.array([3], "u2"))
     rejected(arrays, meta | {"positions": "tree"}, "positions 'tree'")
 
 

@@ -266,9 +266,10 @@ def test_a_file_that_came_while_it_worked_is_not_replaced(capsys, folder, monkey
 def test_a_wrong_command_does_not_lose_what_an_interrupted_one_did(capsys, folder):
     kept = folder / "out.npz.checkpoint"
     kept.mkdir()
-    (kept / "work").write_bytes(b"of hours")
+    work = kept / f"{'0' * 64}.json"
+    work.write_bytes(b"of hours")
     refused(capsys, [*COMMANDS["compress"], "out.npz", "--exclude", "nobody"], "nobody")
-    assert (kept / "work").read_bytes() == b"of hours"
+    assert work.read_bytes() == b"of hours"
 
 
 @pytest.mark.slow

@@ -30,6 +30,14 @@ CLASSES = {name: e for name, e in ENTRIES.items() if inspect.isclass(public(e.co
 IN_PARTS = {name: e for name, e in ENTRIES.items() if e.covers.endswith(".partial_fit")}
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """What a shell runs in the background is born deaf to interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextlib.contextmanager
 def interrupted(at):
     """A KeyboardInterrupt when this thread calls a function of the package for the at-th time.
