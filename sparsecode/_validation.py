@@ -129,10 +129,12 @@ def check_gram(gram: Any, size: int, dtype: Any = np.float64) -> np.ndarray:
     tolerance = 1e-6 * magnitude(scaled)
     norms = np.sqrt(np.maximum(np.diag(scaled), 0))
     for start in range(0, size, 256):  # a few rows at a time: a moment of a gigabyte is ordinary
-        rows = slice(start, start + 256)
-        if magnitude(scaled[rows] - scaled[:, rows].T) > tolerance:
+        rows, onward = slice(start, start + 256), slice(start, None)
+        part = scaled[rows, onward]
+        if magnitude(part - scaled[onward, rows].T) > tolerance:
             raise ValueError("gram has to be symmetric: pass X.T @ X of the layer's inputs")
-        excess = np.abs(scaled[rows]) - norms[rows, None] * norms
+        excess = np.abs(part)
+        excess -= norms[rows, None] * norms[onward]
         if excess.max() > tolerance or not _is_semidefinite(scaled[rows, rows], tolerance):
             raise no_second_moment()
     return gram

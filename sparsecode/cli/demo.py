@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparsecode._files import check_path
 from sparsecode.cli._terminal import Progress, print_table, say
 
 if TYPE_CHECKING:
@@ -255,8 +256,6 @@ def _components(bits: Bits) -> dict[str, int]:
 
 
 def _folder(name: str) -> Path:
-    from sparsecode._files import check_path
-
     folder = check_path(name, "--output")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; name a folder with -o")

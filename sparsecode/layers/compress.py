@@ -185,9 +185,10 @@ def _fill(
             search.add(_survivors(answers, failures, keep_failed, jobs))
             del answers  # with forms that the search keeps no longer
     except BudgetError as error:  # perhaps because of what failed
-        for name, reason in failures.items():
-            raise BudgetError(f"{error}; the layer {name!r}: {reason}") from error
-        raise
+        if not failures:
+            raise
+        name, reason = next(iter(failures.items()))
+        raise BudgetError(f"{error}; the layer {name!r}: {reason}") from error
     return failures
 
 

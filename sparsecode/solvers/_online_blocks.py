@@ -104,7 +104,7 @@ class BlockRows(NamedTuple):
         return isinstance(kept, KeptOfBlocks) and np.array_equal(kept.starts, self.pieces.starts)
 
     def batches(self, kept: KeptOfBlocks, given: Any, n_threads: int) -> CodedBlocks:
-        """A task has one thread, since its neighbours have the others; it has the codes as well."""
+        """Codes that are `given` are kept as they are; a task leaves other threads to others."""
         return CodedBlocks(self, kept)
 
     def codes_of(self, parts: list[Any], n_components: int) -> Any:

@@ -114,11 +114,11 @@ def refitted(
     short = counts[order] ** 3 <= 6 * FEW * n**2 if close else np.zeros(len(W), dtype=bool)
     long = order[~short]
     parts, diagonal = _split(H, _directions(len(long), n) if close else 0), _split(H, 0)
-    tiles = [(rows, parts, False) for rows in _tiles(long, n)]
-    tiles += [(rows, diagonal, True) for rows in _tiles(order[short], n)]
+    tiles = [_Tile(rows, parts, directly=False) for rows in _in_tiles(long, n)]
+    tiles += [_Tile(rows, diagonal, directly=True) for rows in _in_tiles(order[short], n)]
 
-    def work(tile: tuple[np.ndarray, _Parts, bool]) -> None:
-        _conjugate_gradients(W, support, H, V, *tile, tol, max_iter)
+    def work(tile: _Tile) -> None:
+        _conjugate_gradients(W, support, H, V, tile, tol, max_iter)
 
     if len(tiles) == 1:
         work(tiles[0])
@@ -127,7 +127,7 @@ def refitted(
     return V
 
 
-def _tiles(rows: np.ndarray, n_columns: int) -> list[np.ndarray]:
+def _in_tiles(rows: np.ndarray, n_columns: int) -> list[np.ndarray]:
     step = max(ROWS, TILE // n_columns)
     return [rows[start : start + step] for start in range(0, len(rows), step)]
 
@@ -138,6 +138,14 @@ class _Parts(NamedTuple):
     rest: np.ndarray
     U: np.ndarray
     values: np.ndarray
+
+
+class _Tile(NamedTuple):
+    """Rows that are done together, from where they are or `directly` from Cholesky's answer."""
+
+    rows: np.ndarray
+    parts: _Parts
+    directly: bool
 
 
 def _directions(m: int, n: int) -> int:
@@ -202,23 +210,19 @@ def _conjugate_gradients(
     support: np.ndarray,
     H: Damped,
     V: np.ndarray,
-    rows: np.ndarray,
-    parts: _Parts,
-    directly: bool,
+    tile: _Tile,
     tol: float,
     max_iter: int,
 ) -> None:
-    """In place; rows that are done leave the products. `directly`, they start from the answer."""
-    inverse = _Inverse(parts, support[rows])
+    """In place; rows that are done leave the products."""
+    rows, inverse = tile.rows, _Inverse(tile.parts, support[tile.rows])
     gradient = _gradient(W, V, H, rows, inverse.support)
     direction = inverse(gradient)
     decrease: np.ndarray = _row_dots(gradient, direction)
     target: np.ndarray = tol * tol * decrease
-    if directly:
-        for i, row in enumerate(rows):
-            kept = np.flatnonzero(inverse.support[i])
-            if decrease[i] > 0:
-                V[row, kept] += solved(H.among(kept), gradient[i, kept])
+    if tile.directly:
+        there = decrease > 0
+        _solve_rows(V, H, rows[there], inverse.support[there], gradient[there])
         gradient = _gradient(W, V, H, rows, inverse.support)
         direction = inverse(gradient)
         decrease = _row_dots(gradient, direction)
@@ -247,6 +251,15 @@ def _conjugate_gradients(
         ratio = np.divide(decrease, previous, out=np.zeros_like(decrease), where=working)
         direction *= ratio[:, None]
         direction += Z
+
+
+def _solve_rows(
+    V: np.ndarray, H: Damped, rows: np.ndarray, support: np.ndarray, gradient: np.ndarray
+) -> None:
+    """To the answer of each row by Cholesky's method, but for rounding; in place."""
+    for row, on, slope in zip(rows, support, gradient, strict=True):
+        kept = np.flatnonzero(on)
+        V[row, kept] += solved(H.among(kept), slope[kept])
 
 
 def _gradient(
